@@ -1,0 +1,5 @@
+"""The contracts, each at its own prefix, and what stands at the root."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

@@ -1,0 +1,5 @@
+"""The URL map of the sockets."""
+
+from channels.routing import URLRouter
+
+websocket_application = URLRouter([])

@@ -1,0 +1,18 @@
+"""The platform's settings for tests: state in a folder of this process's own, cheap password hashes.
+
+The database is SQLite, or what DATABASE_URL names (`make test` runs the suite on both).
+"""
+
+import os
+import tempfile
+
+os.environ["AUTOML_DATA"] = tempfile.mkdtemp(prefix="automl-test-")
+os.environ.setdefault("SECRET_KEY", "tests-only-" + "k" * 40)
+os.environ["AUTOML_OPEN"] = "0"
+os.environ["AUTOML_TEST_TRAINERS"] = "1"
+os.environ.pop("REDIS_URL", None)
+
+from automl_site.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"

@@ -1,0 +1,256 @@
+"""Users, projects and what a run leaves behind.
+
+A run is one ordered stream of events (metric points, log lines, changes of state). Each event takes its `seq` from the run's row,
+updated in the same transaction, so the order of commits is the order of `seq`, and a reader who has seen `seq` n has seen all before it.
+Metric points are packed (`MetricSegment`); only `tracking/store.py` knows their layout.
+"""
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.validators import MaxLengthValidator
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from tracking.querysets import ApiKeyQuerySet, ProjectQuerySet, RunQuerySet, RunScopedQuerySet
+
+
+class User(AbstractUser):
+    """A person or a service. `username` and `email` are unique whatever their case."""
+
+    email = models.EmailField("e-mail address", max_length=254)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    REQUIRED_FIELDS = ["email"]
+    objects = UserManager()
+
+    class Meta(AbstractUser.Meta):
+        constraints = [
+            models.UniqueConstraint(Lower("username"), name="user_username_unique_ci"),
+            models.UniqueConstraint(Lower("email"), name="user_email_unique_ci"),
+        ]
+
+    def acts_as(self) -> list[int]:
+        """The ids of the users whose private things this one may use: one's own, and in open mode those of `local` as well."""
+        if settings.OPEN_MODE:
+            from tracking.selectors import local_user_id
+
+            return [self.pk, local_user_id()]
+        return [self.pk]
+
+
+class ApiKey(models.Model):
+    """A revocable credential. Only the SHA-256 of the secret is kept; `prefix` is what lists show of it."""
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=16, db_index=True, editable=False)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at", "-pk"]
+        verbose_name = "API key"
+        verbose_name_plural = "API keys"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def is_usable(self) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+
+class Project(models.Model):
+    """A folder of runs. Each user has one private project of kind `jobs`, made when a job first needs it."""
+
+    class Kind(models.TextChoices):
+        NORMAL = "normal"
+        JOBS = "jobs"
+
+    name = models.CharField(max_length=200)
+    description = models.TextField(blank=True, validators=[MaxLengthValidator(10_000)])
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="projects")
+    is_public = models.BooleanField(default=False)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.NORMAL, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = ProjectQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["owner"], condition=Q(kind="jobs"), name="project_one_jobs_per_owner"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ProjectMember(models.Model):
+    class Role(models.TextChoices):
+        VIEWER = "viewer"
+        EDITOR = "editor"
+        OWNER = "owner"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="members")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role.choices, default=Role.VIEWER)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "user"], name="member_once_per_project")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.project}: {self.role}"
+
+
+class Run(models.Model):
+    """One training, by a script elsewhere or by a job of this platform.
+
+    `pending -> running -> completed | failed | cancelled`; a finished run may go back to `running` (the client resumed it).
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending"
+        RUNNING = "running"
+        COMPLETED = "completed"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="runs")
+    name = models.CharField(max_length=200)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.RUNNING, db_index=True)
+    status_reason = models.CharField(max_length=500, blank=True)
+    config = models.JSONField(default=dict, blank=True)
+    tags = models.JSONField(default=list, blank=True)
+    notes = models.TextField(blank=True)
+    seq = models.BigIntegerField(default=0, editable=False)  # of the last event of the run's stream
+    started_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+    deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [models.Index(fields=["project", "-id"], name="run_by_project")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RunEvent(models.Model):
+    """A change of a run's state, in its stream."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    seq = models.BigIntegerField()
+    kind = models.CharField(max_length=20)  # "run": status or fields changed
+    payload = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RunScopedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["run", "seq"]
+        constraints = [models.UniqueConstraint(fields=["run", "seq"], name="run_event_seq")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} #{self.seq}"
+
+
+class LogLevel(models.TextChoices):
+    INFO = "INFO"
+    WARN = "WARN"
+    ERROR = "ERROR"
+
+
+class LogLine(models.Model):
+    """One line of a run's log. `agent` and `node` are a pipeline stage's class and name, empty elsewhere."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="log_lines")
+    seq = models.BigIntegerField()
+    time = models.DateTimeField(default=timezone.now)
+    level = models.CharField(max_length=6, choices=LogLevel.choices, default=LogLevel.INFO)
+    agent = models.CharField(max_length=100, blank=True)
+    node = models.CharField(max_length=100, blank=True)
+    message = models.TextField()
+
+    objects = RunScopedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["run", "seq"]
+        constraints = [models.UniqueConstraint(fields=["run", "seq"], name="log_line_seq")]
+
+    def __str__(self) -> str:
+        return self.message[:80]
+
+
+class MetricSeries(models.Model):
+    """The running summary of one metric of a run, written in the transaction that appends its points.
+
+    Minimum, maximum and sum skip NaN and infinities (`number_count` counts what is left). `last_value` is NULL for NaN, because
+    SQLite keeps no NaN; with `count` > 0 a NULL therefore reads as NaN.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="series")
+    name = models.CharField(max_length=250)
+    count = models.BigIntegerField(default=0)
+    number_count = models.BigIntegerField(default=0)
+    nan_count = models.BigIntegerField(default=0)
+    last_value = models.FloatField(null=True)
+    last_step = models.BigIntegerField(null=True)
+    last_time = models.DateTimeField(null=True)
+    next_step = models.BigIntegerField(default=0)
+    min_value = models.FloatField(null=True)
+    max_value = models.FloatField(null=True)
+    sum_value = models.FloatField(default=0.0)
+
+    objects = RunScopedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["run", "name"]
+        verbose_name_plural = "metric series"
+        constraints = [
+            models.UniqueConstraint(fields=["run", "name"], name="series_name_per_run"),
+            models.CheckConstraint(condition=Q(number_count__lte=F("count")), name="series_counts_agree"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class MetricSegment(models.Model):
+    """The points of one request, packed in columns (layout: `tracking/store.py`). Point i has the public id `first_id` + i."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="segments")
+    seq = models.BigIntegerField()  # of its last point; its first one's is seq - count + 1
+    first_id = models.BigIntegerField(unique=True)
+    count = models.PositiveIntegerField()
+    payload = models.BinaryField()
+
+    objects = RunScopedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["run", "seq"]
+        constraints = [models.UniqueConstraint(fields=["run", "seq"], name="segment_seq")]
+
+    def __str__(self) -> str:
+        return f"{self.count} points up to #{self.seq}"
+
+
+class MetricCounter(models.Model):
+    """One row: the next free public id of a metric point. Taken last in a transaction, so that it is locked briefly."""
+
+    next_id = models.BigIntegerField(default=1)
