@@ -1,0 +1,88 @@
+"""Fixtures for all tests: a Valkey server a test process, users, API clients."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from django.conf import settings
+
+from automl_site import valkey
+
+
+def wait_until(condition: Callable[[], object], *, timeout: float = 10.0, what: str = "condition") -> object:
+    """Poll `condition` until it is true and return its value; fail after `timeout` seconds, naming `what`."""
+    deadline = time.monotonic() + timeout
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} did not come true within {timeout:g} s")
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def _valkey_server() -> Iterator[None]:
+    socket = Path(settings.VALKEY_SOCKET)
+    server = valkey.start(
+        socket=socket,
+        folder=Path(settings.DATA_DIR) / "valkey",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    client = redis.Redis.from_url(settings.REDIS_URL)
+
+    def answers() -> bool:
+        try:
+            return client.ping()
+        except redis.ConnectionError:
+            return False
+
+    wait_until(answers, what="Valkey")
+    yield
+    server.kill()
+    server.wait()
+
+
+@pytest.fixture(autouse=True)
+def _redis(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Every test that touches the database has a Redis of its own process, emptied before it."""
+    if not ({"db", "transactional_db", "redis_client"} & set(request.fixturenames)):
+        yield
+        return
+    request.getfixturevalue("_valkey_server")
+    redis.Redis.from_url(settings.REDIS_URL).flushall()
+    yield
+
+
+@pytest.fixture
+def redis_client(_valkey_server: None) -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL)
+
+
+@pytest.fixture
+def files_root() -> Path:
+    """The contracts' data root."""
+    root = Path(settings.FILES_ROOT)
+    root.mkdir(parents=True, exist_ok=True)
+    return root
+
+
+@pytest.fixture
+def make_user(db: None) -> Callable[..., object]:
+    """make_user("ann") -> an active user with the password "password"."""
+    from tracking.models import User
+
+    def make(username: str = "ann", **fields: object) -> User:
+        fields.setdefault("email", f"{username}@example.com")
+        return User.objects.create_user(username, password="password", **fields)
+
+    return make
+
+
+@pytest.fixture
+def user(make_user: Callable[..., object]) -> object:
+    return make_user("ann")
