@@ -111,6 +111,7 @@ class Job(models.Model):
             models.Index(fields=["-created_at", "-id"], name="job_newest"),
             models.Index(fields=["status", "-created_at"], name="job_by_status"),
             models.Index(fields=["model_type", "kind", "-ended_at"], name="job_similar"),
+            models.Index(fields=["owner", "queue", "-started_at"], name="job_share"),
         ]
         constraints = [
             models.CheckConstraint(condition=Q(progress__gte=0.0, progress__lte=1.0), name="job_progress_fraction"),

@@ -1,0 +1,327 @@
+"""The transitions of a job, each one conditional UPDATE whose row count is checked (states: `jobs.models`).
+
+Who holds the claim on a running job is said by `Job.attempt`: every write of a worker names its attempt's number, so a zombie (a worker
+that was declared dead but still runs) changes no row, learns so from `ClaimLost`, and ends.
+Rows are locked in one order everywhere: job, attempt, run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Greatest, Now
+from django.utils import timezone
+
+from jobs import queue
+from jobs.models import FINAL_STATUSES, Attempt, Job, JobLogLine, JobStatus, TrainedModel, Worker
+from jobs.selectors.scheduling import next_pending
+from tracking import live, stream
+from tracking.models import Run
+from tracking.services.runs import run_status_set
+
+CANCELLED_BY_USER = "Job cancelled by user"
+
+
+class ClaimLost(Exception):
+    """The attempt no longer holds the claim: the job was cancelled, handed to another attempt, or deleted."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job failed, in words for the user. `kind` is one of `Job.ErrorKind`."""
+
+    message: str
+    kind: str
+    details: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What an attempt has to tell since its last report. `progress` never goes back."""
+
+    logs: Sequence[stream.LogEntry] = ()
+    points: Sequence[stream.Point] = ()
+    progress: float | None = None
+    message: str | None = None
+
+
+def database_now() -> datetime:
+    """The database's clock, the one that heartbeats are judged by."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT STRFTIME('%Y-%m-%d %H:%M:%f', 'NOW')")
+            return datetime.fromisoformat(cursor.fetchone()[0] + "+00:00")
+        cursor.execute("SELECT CLOCK_TIMESTAMP()")
+        return cursor.fetchone()[0]
+
+
+def claim_next(*, queue_names: Sequence[str], worker: Worker) -> Attempt | None:
+    """Claim the best pending job of these queues for `worker`; None when there is none. Begins a new attempt."""
+    for candidate in next_pending(queue_names):
+        with transaction.atomic():
+            claimed = Job.objects.filter(pk=candidate.pk, status=JobStatus.PENDING, attempt=candidate.attempt).update(
+                status=JobStatus.RUNNING,
+                attempt=F("attempt") + 1,
+                started_at=Coalesce(F("started_at"), Now()),
+                updated_at=Now(),
+                message="",
+            )
+            if not claimed:
+                continue  # another worker was faster
+            attempt = Attempt.objects.create(
+                job_id=candidate.pk,
+                number=candidate.attempt + 1,
+                worker=worker,
+                worker_name=worker.name,
+                started_at=Now(),
+                heartbeat_at=Now(),
+            )
+            if candidate.run_id:
+                run_status_set(run_id=candidate.run_id, status=Run.Status.RUNNING)
+            live.announce_on_commit(f"job:{candidate.pk}")
+        return attempt
+    return None
+
+
+def heartbeat(*, attempt: Attempt) -> bool:
+    """Say that the attempt is alive. False when it no longer holds the claim: kill the work."""
+    return bool(
+        Attempt.objects.filter(
+            pk=attempt.pk, status=Attempt.Status.RUNNING, job__status=JobStatus.RUNNING, job__attempt=attempt.number
+        ).update(heartbeat_at=Now())
+    )
+
+
+def holds_claim(*, attempt: Attempt) -> bool:
+    return Job.objects.filter(pk=attempt.job_id, status=JobStatus.RUNNING, attempt=attempt.number).exists()
+
+
+def report(*, attempt: Attempt, job: Job, entry: Report) -> None:
+    """Store what the attempt tells, all of it or nothing.
+
+    Raises:
+        ClaimLost: the attempt holds the claim no longer; nothing was written.
+    """
+    changes: dict[str, Any] = {"updated_at": Now()}
+    if entry.progress is not None:
+        changes["progress"] = Greatest(F("progress"), min(max(entry.progress, 0.0), 1.0))
+    if entry.message is not None:
+        changes["message"] = entry.message[:500]
+    with transaction.atomic():
+        _update_claimed(attempt, **changes)
+        if entry.points:
+            _remember_latest(job, entry.points)
+        _append(job, points=entry.points, logs=entry.logs)
+        live.announce_on_commit(f"job:{job.pk}")
+
+
+def complete(
+    *,
+    attempt: Attempt,
+    job: Job,
+    result: Mapping[str, Any],
+    model: TrainedModel | None = None,
+    final: Report | None = None,
+) -> None:
+    """running -> completed, with the trained model (unsaved) that came out.
+
+    Raises:
+        ClaimLost: see `report`.
+    """
+    final = final or Report()
+    with transaction.atomic():
+        _update_claimed(
+            attempt,
+            status=JobStatus.COMPLETED,
+            progress=1.0,
+            message=(final.message or "")[:500],
+            result=dict(result),
+            updated_at=Now(),
+            ended_at=Now(),
+        )
+        if model is not None:
+            model.save(force_insert=True)
+        if final.points:
+            _remember_latest(job, final.points)
+        _append(job, points=final.points, logs=final.logs)
+        _end_attempt(attempt, Attempt.Status.COMPLETED)
+        if job.run_id:
+            run_status_set(run_id=job.run_id, status=Run.Status.COMPLETED)
+        live.announce_on_commit(f"job:{job.pk}")
+
+
+def fail(*, attempt: Attempt, job: Job, failure: Failure, logs: Sequence[stream.LogEntry] = ()) -> None:
+    """running -> failed by the job's own fault, its deadline or a bug: it is not tried again.
+
+    Raises:
+        ClaimLost: see `report`.
+    """
+    with transaction.atomic():
+        _update_claimed(
+            attempt,
+            status=JobStatus.FAILED,
+            error=failure.message,
+            error_kind=failure.kind,
+            error_details=dict(failure.details or {}),
+            message="",
+            updated_at=Now(),
+            ended_at=Now(),
+        )
+        _append(job, logs=[*logs, stream.LogEntry("ERROR", failure.message)])
+        _end_attempt(attempt, Attempt.Status.FAILED, failure.message)
+        if job.run_id:
+            run_status_set(run_id=job.run_id, status=Run.Status.FAILED, reason=failure.message)
+        live.announce_on_commit(f"job:{job.pk}")
+
+
+def hand_back(*, attempt: Attempt, job: Job, reason: str) -> bool:
+    """running -> pending without costing an attempt: the worker was told to end. False when the claim was gone already."""
+    return _back_to_pending(attempt, job, reason, ended_as=Attempt.Status.HANDED_BACK)
+
+
+def lose(*, attempt: Attempt, job: Job, reason: str, silent_since: datetime | None = None) -> bool:
+    """The attempt's worker or machine is gone: running -> pending, or failed when it was the last attempt allowed.
+
+    `silent_since`: only if the attempt has not been heard of since then (the reconciler's judgement, re-checked in the
+    same statement). False when the claim was gone already.
+    """
+    job.refresh_from_db(fields=["lost_attempts"])
+    if job.lost_attempts + 1 < settings.JOBS["max_attempts"]:
+        return _back_to_pending(attempt, job, reason, ended_as=Attempt.Status.LOST, silent_since=silent_since)
+    count = job.lost_attempts + 1
+    message = f"Given up after {count} attempts that were lost; the last one: {reason}"
+    with transaction.atomic():
+        if not _leave_running(
+            attempt,
+            silent_since,
+            status=JobStatus.FAILED,
+            lost_attempts=F("lost_attempts") + 1,
+            error=message,
+            error_kind=Job.ErrorKind.INFRASTRUCTURE,
+            message="",
+            updated_at=Now(),
+            ended_at=Now(),
+        ):
+            return False
+        _append(job, logs=[stream.LogEntry("ERROR", message)])
+        _end_attempt(attempt, Attempt.Status.LOST, reason)
+        if job.run_id:
+            run_status_set(run_id=job.run_id, status=Run.Status.FAILED, reason=message)
+        live.announce_on_commit(f"job:{job.pk}")
+    return True
+
+
+def cancel(*, job: Job, reason: str = CANCELLED_BY_USER) -> bool:
+    """pending or running -> cancelled, at once. A running attempt's worker sees its claim gone and kills its work.
+
+    False when the job has ended already.
+    """
+    with transaction.atomic():
+        changed = Job.objects.filter(pk=job.pk, status__in=(JobStatus.PENDING, JobStatus.RUNNING)).update(
+            status=JobStatus.CANCELLED, error=reason, message="", updated_at=Now(), ended_at=Now()
+        )
+        if not changed:
+            return False
+        _append(job, logs=[stream.LogEntry("WARN", reason)])
+        if job.run_id:
+            run_status_set(run_id=job.run_id, status=Run.Status.CANCELLED, reason=reason)
+        live.announce_on_commit(f"job:{job.pk}")
+    return True
+
+
+def attempt_stopped(*, attempt: Attempt, reason: str = "") -> None:
+    """The work of an attempt whose job was cancelled (or taken away) has been killed: close the attempt's row."""
+    _end_attempt(attempt, Attempt.Status.CANCELLED, reason)
+
+
+def silent_attempts(*, since: datetime) -> list[Attempt]:
+    """Running attempts that have not been heard of since then, with their jobs."""
+    return list(
+        Attempt.objects.filter(status=Attempt.Status.RUNNING, heartbeat_at__lt=since)
+        .select_related("job")
+        .order_by("pk")
+    )
+
+
+def dead_after() -> timedelta:
+    return timedelta(seconds=settings.JOBS["dead_after"])
+
+
+def _update_claimed(attempt: Attempt, **changes: Any) -> None:
+    claimed = Job.objects.filter(pk=attempt.job_id, status=JobStatus.RUNNING, attempt=attempt.number)
+    if not claimed.update(**changes):
+        raise ClaimLost(f"attempt {attempt.number} of job {attempt.job_id} no longer holds the claim")
+
+
+def _leave_running(attempt: Attempt, silent_since: datetime | None, **changes: Any) -> bool:
+    mine = Job.objects.filter(pk=attempt.job_id, status=JobStatus.RUNNING, attempt=attempt.number)
+    if silent_since is not None:
+        silent = Attempt.objects.filter(pk=attempt.pk, status=Attempt.Status.RUNNING, heartbeat_at__lt=silent_since)
+        mine = mine.filter(Q(pk__in=silent.values("job_id")))
+    return bool(mine.update(**changes))
+
+
+def _back_to_pending(
+    attempt: Attempt, job: Job, reason: str, *, ended_as: str, silent_since: datetime | None = None
+) -> bool:
+    lost = 1 if ended_as == Attempt.Status.LOST else 0
+    with transaction.atomic():
+        if not _leave_running(
+            attempt,
+            silent_since,
+            status=JobStatus.PENDING,
+            lost_attempts=F("lost_attempts") + lost,
+            message="",
+            updated_at=Now(),
+        ):
+            return False
+        _append(
+            job, logs=[stream.LogEntry("WARN", f"Attempt {attempt.number} ended: {reason}. The job is queued again.")]
+        )
+        _end_attempt(attempt, ended_as, reason)
+        if job.run_id:
+            run_status_set(run_id=job.run_id, status=Run.Status.PENDING, reason=reason)
+        live.announce_on_commit(f"job:{job.pk}")
+        queue.wake_on_commit(job.queue)
+    return True
+
+
+def _end_attempt(attempt: Attempt, status: str, reason: str = "") -> None:
+    Attempt.objects.filter(pk=attempt.pk, status=Attempt.Status.RUNNING).update(
+        status=status, reason=reason, ended_at=Now()
+    )
+
+
+def _append(job: Job, *, points: Sequence[stream.Point] = (), logs: Sequence[stream.LogEntry] = ()) -> None:
+    """Into the run's stream, or, where the job has no run, into the job's own log."""
+    if not points and not logs:
+        return
+    if job.run_id:
+        stream.append(run_id=job.run_id, points=points, logs=logs)
+        return
+    if not logs:
+        return
+    Job.objects.filter(pk=job.pk).update(log_seq=F("log_seq") + len(logs))
+    last = Job.objects.values_list("log_seq", flat=True).get(pk=job.pk)
+    now = timezone.now()
+    JobLogLine.objects.bulk_create(
+        JobLogLine(
+            job=job, seq=last - len(logs) + 1 + offset, time=entry.time or now, level=entry.level, message=entry.message
+        )
+        for offset, entry in enumerate(logs)
+    )
+
+
+def _remember_latest(job: Job, points: Sequence[stream.Point]) -> None:
+    """Keep the last value of each metric in the job's row: a status answer then needs no other table."""
+    latest = dict(Job.objects.values_list("metrics", flat=True).get(pk=job.pk))
+    latest.update({point.name: stream.json_number(point.value) for point in points})
+    Job.objects.filter(pk=job.pk).update(metrics=latest)
+
+
+def is_final(status: str) -> bool:
+    return status in FINAL_STATUSES

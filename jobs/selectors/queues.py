@@ -1,0 +1,50 @@
+"""The state of queues and workers, for pages and the admin."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Count, Min, Q
+
+from jobs.models import Attempt, Job, JobStatus, Worker
+from jobs.routing import QUEUES, QueueSpec
+from jobs.selectors.scheduling import live_workers
+
+
+@dataclass(frozen=True)
+class QueueState:
+    spec: QueueSpec
+    pending: int
+    running: int
+    oldest: object  # datetime of the longest waiting job, or None
+    workers: Sequence[Worker]
+
+
+def queue_states(workers: Sequence[Worker] | None = None) -> list[QueueState]:
+    """Every queue that has work or a live worker, in the routing table's order. Two queries."""
+    workers = live_workers() if workers is None else workers
+    counts = {
+        row["queue"]: row
+        for row in Job.objects.live()
+        .order_by()
+        .values("queue")
+        .annotate(
+            pending=Count("pk", filter=Q(status=JobStatus.PENDING)),
+            running=Count("pk", filter=Q(status=JobStatus.RUNNING)),
+            oldest=Min("created_at", filter=Q(status=JobStatus.PENDING)),
+        )
+    }
+    states = []
+    for name, spec in QUEUES.items():
+        serving = [worker for worker in workers if name in worker.queues]
+        row = counts.get(name, {"pending": 0, "running": 0, "oldest": None})
+        if serving or row["pending"] or row["running"]:
+            states.append(QueueState(spec, row["pending"], row["running"], row["oldest"], serving))
+    return states
+
+
+def current_attempts(workers: Sequence[Worker]) -> dict[int, Attempt]:
+    """What each of these workers is doing now: worker's pk -> attempt with its job."""
+    attempts = Attempt.objects.filter(status=Attempt.Status.RUNNING, worker__in=workers).select_related(
+        "job", "job__owner"
+    )
+    return {attempt.worker_id: attempt for attempt in attempts}

@@ -1,0 +1,114 @@
+"""Which job is next, and where a pending one stands."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from statistics import median
+
+from django.conf import settings
+from django.db.models import Count, Max, Min, OuterRef, Q, Subquery
+
+from jobs.models import Attempt, Job, JobStatus, Worker
+from jobs.routing import QUEUES
+from tracking.models import User
+
+# How many rows one look at a queue brings: a worker that loses the race for the first tries the others.
+CANDIDATES = 8
+SIMILAR_JOBS = 50
+# Seconds, said to the user only where no similar job has finished yet.
+DEFAULT_SECONDS = {"training": 60.0, "inference": 2.0}
+
+
+def next_pending(queue_names: Sequence[str]) -> list[Job]:
+    """The pending jobs to claim next, best first: highest priority, then the owner who has had the least, then the oldest.
+
+    "Had the least" is the number of the owner's running jobs, then how long ago one of them was started: with one worker
+    it is a round robin, so that one user's thousand jobs do not hold up another's one.
+    """
+    pending = Job.objects.filter(queue__in=queue_names, status=JobStatus.PENDING)
+    waiting = list(
+        pending.values("owner_id").annotate(top=Max("priority"), oldest=Min("created_at"), jobs=Count("pk")).order_by()
+    )
+    if not waiting:
+        return []
+    top = max(row["top"] for row in waiting)
+    pending = (
+        pending.filter(priority=top).order_by("created_at", "pk").only("pk", "attempt", "run_id", "queue", "owner_id")
+    )
+    owners = [row["owner_id"] for row in waiting if row["top"] == top]
+    if len(owners) == 1:
+        return list(pending[:CANDIDATES])
+    best = owners_by_share(owners, queue_names)
+    candidates: list[Job] = []
+    for owner_id in best[:2]:
+        candidates += pending.filter(owner_id=owner_id)[: CANDIDATES // 2]
+    return candidates
+
+
+def owners_by_share(owner_ids: Sequence[int], queue_names: Sequence[str]) -> list[int]:
+    """These users, the one who has had the least of the queues first."""
+    theirs = Job.objects.filter(queue__in=queue_names, owner_id=OuterRef("pk")).order_by()
+    running = theirs.filter(status=JobStatus.RUNNING).values("owner_id").annotate(n=Count("pk")).values("n")
+    last = theirs.filter(started_at__isnull=False).order_by("-started_at").values("started_at")[:1]
+    rows = (
+        User.objects.filter(pk__in=owner_ids)
+        .annotate(running=Subquery(running), last=Subquery(last))
+        .values_list("pk", "running", "last")
+    )
+    return [pk for pk, _, _ in sorted(rows, key=lambda row: (row[1] or 0, row[2] is not None, row[2] or 0, row[0]))]
+
+
+def queue_position(job: Job) -> int:
+    """1 for the next of its queue. An estimate where several users wait: their order is settled at the claim."""
+    ahead = Job.objects.filter(queue=job.queue, status=JobStatus.PENDING).filter(
+        Q(priority__gt=job.priority) | Q(priority=job.priority, created_at__lt=job.created_at)
+    )
+    return ahead.count() + 1
+
+
+def live_workers() -> list[Worker]:
+    """Workers whose heartbeat is fresh by the database's clock."""
+    from jobs.lifecycle import database_now
+
+    fresh = database_now() - timedelta(seconds=settings.JOBS["dead_after"])
+    return list(Worker.objects.filter(heartbeat_at__gte=fresh).exclude(state=Worker.State.STOPPED))
+
+
+def waiting_message(job: Job, workers: Sequence[Worker] | None = None) -> str:
+    """Why a pending job has not begun, in words: "queued, 3rd, waits for a Scikit-learn worker". Empty for other states."""
+    if job.status != JobStatus.PENDING:
+        return ""
+    spec = QUEUES.get(job.queue)
+    title = spec.title if spec else job.queue
+    serving = [worker for worker in (live_workers() if workers is None else workers) if job.queue in worker.queues]
+    place = ordinal(queue_position(job))
+    if not serving:
+        return f"queued, {place}; no live worker serves the {title} queue ({job.queue}): start one with manage.py up --only worker"
+    if all(worker.state == Worker.State.BUSY for worker in serving):
+        return f"queued, {place}, waits for a {title} worker (all {len(serving)} busy)"
+    return f"queued, {place}, a {title} worker will take it in a moment"
+
+
+def ordinal(number: int) -> str:
+    """1 -> "1st", 2 -> "2nd", 11 -> "11th"."""
+    suffix = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
+
+
+def estimated_seconds(*, kind: str, model_type: str) -> float:
+    """The median time of the last similar jobs that were completed; a stated default where there are none."""
+    done = Job.objects.filter(kind=kind, model_type=model_type, status=JobStatus.COMPLETED, started_at__isnull=False)
+    times = [
+        (ended - started).total_seconds()
+        for started, ended in done.order_by("-ended_at").values_list("started_at", "ended_at")[:SIMILAR_JOBS]
+    ]
+    return median(times) if times else DEFAULT_SECONDS[kind]
+
+
+def remaining_seconds(job: Job, attempt: Attempt | None) -> float | None:
+    """Time left of a running job from its own rate; None while that says nothing yet."""
+    from django.utils import timezone
+
+    if job.status != JobStatus.RUNNING or attempt is None or job.progress < 0.02:
+        return None
+    elapsed = (timezone.now() - attempt.started_at).total_seconds()
+    return max(elapsed / job.progress * (1.0 - job.progress), 0.0)

@@ -1,0 +1,91 @@
+"""Cancelling, running again, and the trash."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from automl_site.errors import Conflict, Forbidden, NotCancellable, NotFound
+from jobs import lifecycle
+from jobs.models import Job, TrainedModel
+from jobs.services.submission import inference_submit, training_submit
+from tracking.models import User
+
+
+def job_cancel(*, user: User, job: Job) -> Job:
+    """Cancel a pending or running job; it is `cancelled` when this returns, its processes are gone a few seconds later.
+
+    Raises:
+        Forbidden: the user may see the job but not change it.
+        NotCancellable: it has ended already.
+    """
+    _must_change(user, job)
+    if not lifecycle.cancel(job=job):
+        job.refresh_from_db()
+        raise NotCancellable(f"Job cannot be cancelled: it is already {job.status}", details={"status": job.status})
+    job.refresh_from_db()
+    return job
+
+
+def job_run_again(*, user: User, job: Job, hyperparameters: Mapping[str, Any] | None = None) -> Job:
+    """Submit the same order anew, as the caller's own job; with other hyperparameters, if given.
+
+    Raises: what submitting raises; Conflict when the model of an inference is gone.
+    """
+    if job.kind == Job.Kind.INFERENCE:
+        if job.model is None or job.model.deleted_at is not None:
+            raise Conflict("The model of this job is gone; choose another one.")
+        return inference_submit(
+            user=user,
+            model_id=job.model.public_id,
+            input_data=job.input_data,
+            parameters=job.parameters,
+            contract=job.contract,
+        )
+    editable = (
+        job.project_id and type(job.project)._default_manager.changeable_by(user).filter(pk=job.project_id).exists()
+    )
+    return training_submit(
+        user=user,
+        model_type=job.model_type,
+        data_path=job.data_path,
+        hyperparameters=job.hyperparameters if hyperparameters is None else hyperparameters,
+        description=job.description,
+        requires_gpu=job.requires_gpu,
+        framework_override=job.framework_override,
+        project_id=job.project_id if editable else None,
+        contract=job.contract,
+        retry_of=job,
+    )
+
+
+@transaction.atomic
+def model_trash(*, user: User, model: TrainedModel) -> None:
+    """Put a model into the trash: it answers no inference until it is restored.
+
+    Raises:
+        Forbidden: the user may see it but not change it.
+        Conflict: an inference with it is pending or running.
+    """
+    if not TrainedModel.objects.changeable_by(user).filter(pk=model.pk).exists():
+        raise Forbidden
+    if model.inferences.live().exists():
+        raise Conflict("An inference with this model is pending or running; cancel it first.")
+    TrainedModel.objects.filter(pk=model.pk, deleted_at__isnull=True).update(deleted_at=timezone.now())
+
+
+@transaction.atomic
+def model_restore(*, user: User, model: TrainedModel) -> None:
+    """Take a model out of the trash. Raises Forbidden."""
+    if not TrainedModel.objects.changeable_by(user).filter(pk=model.pk).exists():
+        raise Forbidden
+    TrainedModel.objects.filter(pk=model.pk).update(deleted_at=None)
+
+
+def _must_change(user: User, job: Job) -> None:
+    if Job.objects.changeable_by(user).filter(pk=job.pk).exists():
+        return
+    if Job.objects.visible_to(user).filter(pk=job.pk).exists():
+        raise Forbidden
+    raise NotFound("Job not found")

@@ -1,0 +1,191 @@
+"""Submitting work: everything that can be wrong with an order is found here, before it is queued."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from pydantic import BaseModel
+
+from automl_site.errors import FieldErrors, InvalidSpec, NotFound
+from datasets_app import paths
+from jobs import queue
+from jobs.models import Job, TrainedModel, new_model_id
+from jobs.parameters import InferenceParameters
+from jobs.routing import ROUTES, QueueSpec, RoutingError, inference_queue, route
+from jobs.selectors.scheduling import estimated_seconds
+from tracking.models import Run, User
+from tracking.services.projects import project_for_submission
+from tracking.services.runs import run_create
+from trainers import registry
+from trainers.configs.checks import check
+from trainers.protocol import ConfigProblem
+
+# A one-line text of this shape means a file: a data set's id, a path of the contracts, or a table's file name.
+_FILE_INPUT = re.compile(r"(ds_[0-9a-f]{12}|/.+|s3://.+|[^,;\t\n]+\.(csv|parquet))", re.IGNORECASE)
+
+
+@transaction.atomic
+def training_submit(
+    *,
+    user: User,
+    model_type: str,
+    data_path: str,
+    hyperparameters: Mapping[str, Any] | None = None,
+    description: str = "",
+    requires_gpu: bool = False,
+    framework_override: str = "",
+    project_id: int | None = None,
+    contract: str = "job_queue",
+    retry_of: Job | None = None,
+) -> Job:
+    """Check a training's order, write its job and its run, and wake a worker.
+
+    Raises:
+        InvalidSpec: model type, routing, hyperparameters or data path; `errors` names the fields.
+        NotFound, Forbidden: the project.
+    """
+    spec = _route(model_type, requires_gpu=requires_gpu, framework_override=framework_override)
+    _check_hyperparameters(model_type, hyperparameters or {})
+    data = paths.resolve(user=user, text=data_path)
+    project = project_for_submission(user=user, project_id=project_id)
+    run = run_create(
+        project=project,
+        name=description.strip().splitlines()[0][:200] if description.strip() else f"{model_type} on {data_path}"[:200],
+        config={"model_type": model_type, "data_path": data_path, "hyperparameters": dict(hyperparameters or {})},
+        tags=["job", model_type],
+        status=Run.Status.PENDING,
+    )
+    job = Job.objects.create(
+        kind=Job.Kind.TRAINING,
+        contract=contract,
+        model_type=model_type,
+        queue=spec.name,
+        owner=user,
+        project=project,
+        run=run,
+        retry_of=retry_of,
+        description=description,
+        requires_gpu=requires_gpu,
+        framework_override=framework_override,
+        data_path=data_path,
+        dataset=data.dataset,
+        hyperparameters=dict(hyperparameters or {}),
+        model_public_id=new_model_id(),
+        estimated_seconds=estimated_seconds(kind=Job.Kind.TRAINING, model_type=model_type),
+    )
+    queue.wake_on_commit(job.queue)
+    return job
+
+
+@transaction.atomic
+def inference_submit(
+    *,
+    user: User,
+    model_id: str,
+    input_data: Any,
+    parameters: Mapping[str, Any] | None = None,
+    contract: str = "job_queue",
+) -> Job:
+    """Check an inference's order, write its job, and wake a warm worker.
+
+    Raises:
+        NotFound: no such model, or not the caller's to see.
+        InvalidSpec: input data or parameters.
+    """
+    # `model_path` ("/models/<model_id>") is good wherever a model's id is.
+    model = (
+        TrainedModel.objects.visible_to(user).live().filter(public_id=str(model_id).removeprefix("/models/")).first()
+    )
+    if model is None:
+        raise NotFound(f"Model '{str(model_id)[:100]}' not found")
+    _check(InferenceParameters, parameters or {}, prefix="parameters")
+    reference = input_reference(user=user, input_data=input_data)
+    job = Job.objects.create(
+        kind=Job.Kind.INFERENCE,
+        contract=contract,
+        model_type=model.model_type,
+        queue=inference_queue(model.framework).name,
+        owner=user,
+        model=model,
+        dataset=reference.dataset if reference else None,
+        input_data=input_data,
+        parameters=dict(parameters or {}),
+        estimated_seconds=estimated_seconds(kind=Job.Kind.INFERENCE, model_type=model.model_type),
+        timeout_seconds=settings.JOBS["inference_timeout"],
+    )
+    queue.wake_on_commit(job.queue)
+    return job
+
+
+def input_reference(*, user: User, input_data: Any) -> paths.DataRef | None:
+    """The file that an inference's input names; None when the input is the data itself (rows, an object, a list).
+
+    Raises:
+        InvalidSpec: nothing to predict on, or a file that does not exist for this user.
+    """
+    if isinstance(input_data, str):
+        text = input_data.strip()
+        if not text:
+            raise InvalidSpec(
+                errors={"input_data": ["input_data is empty; give a CSV row, a JSON object or list, or a file"]}
+            )
+        if "\n" not in text and _FILE_INPUT.fullmatch(text):
+            try:
+                return paths.resolve(user=user, text=text)
+            except InvalidSpec as error:
+                sentences = [sentence for each in error.errors.values() for sentence in each] or [error.message]
+                raise InvalidSpec(errors={"input_data": sentences}) from error
+        return None
+    if isinstance(input_data, dict | list):
+        if not input_data:
+            raise InvalidSpec(errors={"input_data": ["input_data is empty; give at least one row"]})
+        return None
+    raise InvalidSpec(errors={"input_data": ["input_data must be a string, an object or a list"]})
+
+
+def available_model_types() -> list[str]:
+    """The model types that can be trained here, in the routing table's order."""
+    named = [name for name in ROUTES if name in registry.TRAINERS]
+    return named + [name for name in registry.TRAINERS if name not in ROUTES]
+
+
+def _route(model_type: str, *, requires_gpu: bool, framework_override: str) -> QueueSpec:
+    try:
+        info = registry.get(model_type)
+    except registry.UnknownTrainer as error:
+        available = ", ".join(name for name in available_model_types() if name in ROUTES)
+        if model_type in ROUTES:
+            sentence = f"model_type '{model_type}' cannot be trained on this platform yet; available: {available}"
+        else:
+            sentence = f"{error.message} Available: {available}"
+        raise InvalidSpec(errors={"model_type": [sentence]}) from error
+    try:
+        if model_type not in ROUTES:
+            # A trainer outside the document's table (the benchmark's no-op) runs on its own framework's queue.
+            return route(
+                next(name for name in ROUTES if registry.TRAINERS.get(name, info).framework == info.framework),
+                framework_override=framework_override,
+            )
+        return route(model_type, requires_gpu=requires_gpu, framework_override=framework_override)
+    except RoutingError as error:
+        raise InvalidSpec(errors={"framework_override": [str(error)]}) from error
+
+
+def _check_hyperparameters(model_type: str, hyperparameters: Mapping[str, Any]) -> None:
+    try:
+        registry.check_config(model_type, hyperparameters)
+    except ConfigProblem as problem:
+        raise InvalidSpec(errors=_prefixed("hyperparameters", problem.details)) from problem
+
+
+def _check(model: type[BaseModel], values: Mapping[str, Any], *, prefix: str) -> None:
+    try:
+        check(model, values)
+    except ConfigProblem as problem:
+        raise InvalidSpec(errors=_prefixed(prefix, problem.details)) from problem
+
+
+def _prefixed(prefix: str, errors: FieldErrors) -> dict[str, list[str]]:
+    return {f"{prefix}.{field}": list(sentences) for field, sentences in errors.items()}
