@@ -1,7 +1,7 @@
 """The transitions of a job, each one conditional UPDATE whose row count is checked (states: `jobs.models`).
 
-Who holds the claim on a running job is said by `Job.attempt`: every write of a worker names its attempt's number, so a zombie (a worker
-that was declared dead but still runs) changes no row, learns so from `ClaimLost`, and ends.
+Who holds the claim on a running job is said by `Job.attempt`: every write of a worker names its attempt's number, so a
+zombie (a worker that was declared dead but still runs) changes no row, learns so from `ClaimLost`, and ends.
 Rows are locked in one order everywhere: job, attempt, run.
 """
 
@@ -179,7 +179,7 @@ def fail(*, attempt: Attempt, job: Job, failure: Failure, logs: Sequence[stream.
 
 
 def hand_back(*, attempt: Attempt, job: Job, reason: str) -> bool:
-    """running -> pending without costing an attempt: the worker was told to end. False when the claim was gone already."""
+    """running -> pending without costing an attempt: the worker was told to end. False when the claim was gone."""
     return _back_to_pending(attempt, job, reason, ended_as=Attempt.Status.HANDED_BACK)
 
 

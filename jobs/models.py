@@ -9,8 +9,8 @@ The job row is the truth; an entry in Redis is only a wake-up for a queue. A job
     running   -> cancelled    the user cancelled it; the worker sees its claim gone and kills the process tree
     running   -> pending      the attempt was lost (worker, machine) or handed back (worker told to end)
 
-`completed`, `failed` and `cancelled` are final. Every transition is one conditional UPDATE (jobs/lifecycle.py) whose row count is
-checked: it names the status it leaves and, from `running`, the number of the attempt that holds the claim.
+`completed`, `failed` and `cancelled` are final. Every transition is one conditional UPDATE (jobs/lifecycle.py) whose
+row count is checked: it names the status it leaves and, from `running`, the number of the attempt that holds the claim.
 """
 
 import secrets
@@ -140,7 +140,7 @@ class Job(models.Model):
 
 
 class Attempt(models.Model):
-    """One worker's try at a job. The attempt whose number stands in the job's row holds the claim; any other is a zombie."""
+    """One worker's try at a job. That whose number stands in the job's row holds the claim; any other is a zombie."""
 
     class Status(models.TextChoices):
         RUNNING = "running"
@@ -258,7 +258,7 @@ class Worker(models.Model):
 
 
 class Lease(models.Model):
-    """Who is the active one of several processes that could be (the reconciler). `renewed_at` is by the database's clock."""
+    """Who is the active one of several (reconcilers). `renewed_at` is by the database's clock."""
 
     name = models.CharField(max_length=40, primary_key=True)
     holder = models.CharField(max_length=100)

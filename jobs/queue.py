@@ -1,6 +1,7 @@
 """Wake-ups: an RQ entry says only that a queue has work; which job that is, the database says.
 
-An entry that is lost, doubled or left over therefore does no harm. The reconciler keeps as many as there are pending jobs.
+An entry that is lost, doubled or left over therefore does no harm. The reconciler keeps as many as there are pending
+jobs.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The job-queue contract's routing table, as data: which worker trains which model type. No Django here: settings reads it."""
+"""The job-queue contract's routing table, as data: which worker trains which model type. Knows no Django."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -19,10 +19,9 @@ DEFAULT_SECONDS = {"training": 60.0, "inference": 2.0}
 
 
 def next_pending(queue_names: Sequence[str]) -> list[Job]:
-    """The pending jobs to claim next, best first: highest priority, then the owner who has had the least, then the oldest.
+    """The pending jobs to claim next, best first: highest priority, then the owner who has had least, then the oldest.
 
-    "Had the least" is the number of the owner's running jobs, then how long ago one of them was started: with one worker
-    it is a round robin, so that one user's thousand jobs do not hold up another's one.
+    "Had least" is the number of the owner's running jobs, then how long ago one of them was started: with one worker it is a round robin, so that one user's thousand jobs do not hold up another's one.
     """
     pending = Job.objects.filter(queue__in=queue_names, status=JobStatus.PENDING)
     waiting = list(
@@ -74,7 +73,7 @@ def live_workers() -> list[Worker]:
 
 
 def waiting_message(job: Job, workers: Sequence[Worker] | None = None) -> str:
-    """Why a pending job has not begun, in words: "queued, 3rd, waits for a Scikit-learn worker". Empty for other states."""
+    """Why a pending job has not begun: "queued, 3rd, waits for a Scikit-learn worker". Empty for other states."""
     if job.status != JobStatus.PENDING:
         return ""
     spec = QUEUES.get(job.queue)
@@ -82,7 +81,10 @@ def waiting_message(job: Job, workers: Sequence[Worker] | None = None) -> str:
     serving = [worker for worker in (live_workers() if workers is None else workers) if job.queue in worker.queues]
     place = ordinal(queue_position(job))
     if not serving:
-        return f"queued, {place}; no live worker serves the {title} queue ({job.queue}): start one with manage.py up --only worker"
+        return (
+            f"queued, {place}; no live worker serves the {title} queue ({job.queue}): "
+            "start one with manage.py up --only worker"
+        )
     if all(worker.state == Worker.State.BUSY for worker in serving):
         return f"queued, {place}, waits for a {title} worker (all {len(serving)} busy)"
     return f"queued, {place}, a {title} worker will take it in a moment"
