@@ -21,7 +21,8 @@ DEFAULT_SECONDS = {"training": 60.0, "inference": 2.0}
 def next_pending(queue_names: Sequence[str]) -> list[Job]:
     """The pending jobs to claim next, best first: highest priority, then the owner who has had least, then the oldest.
 
-    "Had least" is the number of the owner's running jobs, then how long ago one of them was started: with one worker it is a round robin, so that one user's thousand jobs do not hold up another's one.
+    "Had least" is the number of the owner's running jobs, then how long ago one of them was started: with one worker it
+    is a round robin, so that one user's thousand jobs do not hold up another's one.
     """
     pending = Job.objects.filter(queue__in=queue_names, status=JobStatus.PENDING)
     waiting = list(
