@@ -119,9 +119,8 @@ def train_and_predict(api: Api) -> str:
     content, held_out, truth = breast_cancer()
     dataset = api.upload("breast_cancer.csv", content)
     analysis = dataset["analysis"]
-    print(
-        f"Uploaded {dataset['filename']}: {analysis['rows']} rows, {len(analysis['columns'])} columns -> {dataset['dataset_id']}"
-    )
+    shape = f"{analysis['rows']} rows, {len(analysis['columns'])} columns"
+    print(f"Uploaded {dataset['filename']}: {shape} -> {dataset['dataset_id']}")
 
     job = api.post(
         "/jobs/training",
