@@ -1,5 +1,26 @@
-"""Pages of this app."""
+"""Pages of jobs, models and workers."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from jobs.views import dashboard, jobs, models
+
+urlpatterns = [
+    path("ui/", dashboard.dashboard, name="dashboard"),
+    path("ui/search/", dashboard.search, name="search"),
+    path("ui/workers/", dashboard.workers, name="workers"),
+    path("ui/jobs/", jobs.jobs, name="jobs"),
+    path("ui/jobs/export.csv", jobs.export, name="jobs-export"),
+    path("ui/jobs/new/", jobs.new_job, name="job-new"),
+    path("ui/jobs/new/fields/", jobs.config_fields, name="job-config-fields"),
+    path("ui/jobs/<uuid:job_id>/", jobs.job, name="job"),
+    path("ui/jobs/<uuid:job_id>/log.txt", jobs.log_text, name="job-log"),
+    path("ui/jobs/<uuid:job_id>/cancel/", jobs.cancel, name="job-cancel"),
+    path("ui/jobs/<uuid:job_id>/again/", jobs.again, name="job-again"),
+    path("ui/models/", models.models, name="models"),
+    path("ui/models/<str:model_id>/", models.model, name="model"),
+    path("ui/models/<str:model_id>/model.json", models.manifest, name="model-manifest"),
+    path("ui/models/<str:model_id>/try/", models.try_model, name="model-try"),
+    path("ui/models/<str:model_id>/try/<uuid:job_id>/", models.try_result, name="model-try-result"),
+    path("ui/models/<str:model_id>/trash/", models.trash, name="model-trash"),
+    path("ui/models/<str:model_id>/restore/", models.restore, name="model-restore"),
+]

@@ -1,0 +1,160 @@
+"""Operators' pages for jobs, attempts, models and workers. Actions call the services that pages and contracts call."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from automl_site.admin import TruthAdmin, act_on_each
+from jobs.models import Attempt, Job, JobLogLine, Lease, TrainedModel, Worker
+from jobs.selectors.scheduling import live_workers, waiting_message
+from jobs.services.control import job_cancel, job_run_again, model_restore, model_trash
+
+
+class AttemptInline(admin.TabularInline):
+    model = Attempt
+    extra = 0
+    can_delete = False
+    fields = readonly_fields = ("number", "worker_name", "status", "reason", "started_at", "heartbeat_at", "ended_at")
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Job)
+class JobAdmin(TruthAdmin):
+    list_display = ("public_id", "kind", "model_type", "queue", "owner", "status", "percent", "attempt", "created_at")
+    list_filter = ("status", "kind", "queue", "model_type", "contract", "error_kind", "created_at")
+    search_fields = ("id", "description", "data_path", "owner__username", "error")
+    list_select_related = ("owner",)
+    date_hierarchy = "created_at"
+    inlines = [AttemptInline]
+    actions = ["cancel", "run_again"]
+    fieldsets = [
+        (
+            None,
+            {
+                "fields": (
+                    "public_id",
+                    "status",
+                    "waiting",
+                    "percent",
+                    "message",
+                    "error",
+                    "error_kind",
+                    "error_details",
+                )
+            },
+        ),
+        (
+            "Order",
+            {"fields": ("kind", "contract", "model_type", "description", "data_path", "dataset", "hyperparameters")},
+        ),
+        ("Inference", {"fields": ("model", "input_data", "parameters"), "classes": ("collapse",)}),
+        (
+            "Routing",
+            {"fields": ("queue", "requires_gpu", "framework_override", "priority", "attempt", "lost_attempts")},
+        ),
+        ("Result", {"fields": ("model_public_id", "metrics", "result")}),
+        ("Whose", {"fields": ("owner", "project", "run", "parent", "retry_of")}),
+        ("Times", {"fields": ("created_at", "started_at", "ended_at", "updated_at", "estimated_seconds")}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
+        return super().get_queryset(request).select_related("owner", "project", "run", "model", "dataset")
+
+    @admin.display(description="progress")
+    def percent(self, job: Job) -> str:
+        return f"{job.progress:.0%}"
+
+    @admin.display(description="waits because")
+    def waiting(self, job: Job) -> str:
+        return waiting_message(job) or "–"
+
+    @admin.action(description="Cancel the chosen jobs")
+    def cancel(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+        act_on_each(request, jobs, lambda job: job_cancel(user=request.user, job=job), done="cancelled")
+
+    @admin.action(description="Run the chosen jobs again (as new jobs of their owners)")
+    def run_again(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+        act_on_each(request, jobs, lambda job: job_run_again(user=job.owner, job=job), done="submitted again")
+
+
+@admin.register(Attempt)
+class AttemptAdmin(TruthAdmin):
+    list_display = ("job", "number", "worker_name", "status", "started_at", "heartbeat_at", "ended_at", "reason")
+    list_filter = ("status", "started_at")
+    search_fields = ("job__id", "worker_name", "reason")
+    list_select_related = ("job",)
+
+
+@admin.register(JobLogLine)
+class JobLogLineAdmin(TruthAdmin):
+    list_display = ("job", "seq", "time", "level", "message")
+    list_filter = ("level",)
+    search_fields = ("message", "job__id")
+    list_select_related = ("job",)
+
+
+@admin.register(TrainedModel)
+class TrainedModelAdmin(TruthAdmin):
+    list_display = (
+        "public_id",
+        "name",
+        "model_type",
+        "framework",
+        "task",
+        "owner",
+        "score",
+        "created_at",
+        "deleted_at",
+    )
+    list_filter = ("framework", "model_type", "task", ("deleted_at", admin.EmptyFieldListFilter), "created_at")
+    search_fields = ("public_id", "name", "owner__username")
+    list_select_related = ("owner",)
+    actions = ["trash", "restore"]
+
+    @admin.display(description="score")
+    def score(self, model: TrainedModel) -> str:
+        for name in ("accuracy", "r2"):
+            if name in model.metrics:
+                return f"{name} {model.metrics[name]:.4g}"
+        return "–"
+
+    @admin.action(description="Put the chosen models into the trash")
+    def trash(self, request: HttpRequest, models: QuerySet[TrainedModel]) -> None:
+        act_on_each(request, models, lambda model: model_trash(user=request.user, model=model), done="trashed")
+
+    @admin.action(description="Restore the chosen models from the trash")
+    def restore(self, request: HttpRequest, models: QuerySet[TrainedModel]) -> None:
+        act_on_each(request, models, lambda model: model_restore(user=request.user, model=model), done="restored")
+
+
+@admin.register(Worker)
+class WorkerAdmin(TruthAdmin):
+    list_display = ("name", "kind", "liveness", "queue_names", "host", "pid", "started_at", "heartbeat_at")
+    list_filter = ("kind", "state", "host")
+    search_fields = ("name", "host")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
+        self._live = {worker.pk for worker in live_workers()}
+        return super().get_queryset(request)
+
+    @admin.display(description="state")
+    def liveness(self, worker: Worker) -> str:
+        return worker.state if worker.pk in self._live else "silent"
+
+    @admin.display(description="queues")
+    def queue_names(self, worker: Worker) -> str:
+        return ", ".join(worker.queues)
+
+
+@admin.register(Lease)
+class LeaseAdmin(TruthAdmin):
+    list_display = ("name", "holder", "renewed_at")
+    search_fields = ("name", "holder")
+    list_filter = ("name",)

@@ -1,0 +1,77 @@
+"""The first page, the workers' board, and the search box."""
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from datasets_app.models import Dataset
+from jobs.models import TrainedModel
+from jobs.selectors.jobs import job_list, status_counts
+from jobs.selectors.models import model_list
+from jobs.selectors.queues import current_attempts, queue_states
+from jobs.selectors.scheduling import live_workers
+
+RECENT = 8
+FOUND = 20
+
+
+@login_required
+@require_GET
+def dashboard(request: HttpRequest) -> HttpResponse:
+    workers = live_workers()
+    counts = status_counts(request.user)
+    return render(
+        request,
+        "jobs/dashboard.html",
+        {
+            "counts": counts,
+            "job_total": sum(counts.values()),
+            "model_total": TrainedModel.objects.visible_to(request.user).live().count(),
+            "dataset_total": Dataset.objects.visible_to(request.user).live().count(),
+            "jobs": job_list(user=request.user)[:RECENT],
+            "models": model_list(user=request.user)[:RECENT],
+            "queues": queue_states(workers),
+            "workers": workers,
+        },
+    )
+
+
+@login_required
+@require_GET
+def workers(request: HttpRequest) -> HttpResponse:
+    """What each queue holds and what each live worker does. Whose job it is stands there only for who may see it."""
+    live = live_workers()
+    current = current_attempts(live)
+    visible = set(
+        job_list(user=request.user).filter(pk__in=[a.job_id for a in current.values()]).values_list("pk", flat=True)
+    )
+    rows = [
+        {"worker": worker, "attempt": current.get(worker.pk), "may_see": _job_id(current.get(worker.pk)) in visible}
+        for worker in live
+    ]
+    template = "jobs/_workers.html" if request.htmx else "jobs/workers.html"
+    return render(request, template, {"rows": rows, "queues": queue_states(live)})
+
+
+@login_required
+@require_GET
+def search(request: HttpRequest) -> HttpResponse:
+    query = request.GET.get("q", "").replace("\x00", "").strip()[:200]
+    found = {"jobs": [], "models": [], "datasets": []} if not query else _find(request, query)
+    return render(request, "jobs/search.html", {"search_query": query, **found})
+
+
+def _find(request: HttpRequest, query: str) -> dict[str, list]:
+    datasets = Dataset.objects.visible_to(request.user).live()
+    return {
+        "jobs": list(job_list(user=request.user, query=query)[:FOUND]),
+        "models": list(model_list(user=request.user, query=query)[:FOUND]),
+        "datasets": list(
+            (datasets.filter(filename__icontains=query) | datasets.filter(public_id__iexact=query))[:FOUND]
+        ),
+    }
+
+
+def _job_id(attempt: object) -> object:
+    return getattr(attempt, "job_id", None)

@@ -1,0 +1,264 @@
+"""The jobs' list, a job's page, and the form to submit a training."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from automl_site.errors import DomainError, InvalidSpec
+from datasets_app.models import Dataset
+from jobs import snippets
+from jobs.forms import HyperparameterForm, TrainingForm, initial_hyperparameters
+from jobs.models import Job, JobStatus
+from jobs.routing import QUEUES, ROUTES
+from jobs.selectors.jobs import job_get, job_list, last_attempt, log_lines, status_counts
+from jobs.selectors.queues import queue_states
+from jobs.selectors.scheduling import live_workers, remaining_seconds, waiting_message
+from jobs.services.control import job_cancel, job_run_again
+from jobs.services.submission import available_model_types, training_submit
+
+PAGE = 50
+LOG_TAIL = 1000
+RECENT_DATASETS = 50
+EXPORTED = (
+    "job_id",
+    "kind",
+    "model_type",
+    "status",
+    "progress",
+    "queue",
+    "created_at",
+    "started_at",
+    "ended_at",
+    "error",
+)
+
+
+def _filters(request: HttpRequest) -> dict[str, Any]:
+    """The list's state, all of it from the address; what is not known there is left out."""
+    given = request.GET
+    status = given.get("status", "")
+    return {
+        "statuses": [status] if status in JobStatus.values else [],
+        "kind": given.get("kind", "") if given.get("kind") in Job.Kind.values else "",
+        "model_type": given.get("model_type", "")[:100].replace("\x00", ""),
+        "queue": given.get("queue", "") if given.get("queue") in QUEUES else "",
+        "query": given.get("q", "").replace("\x00", "").strip()[:200],
+    }
+
+
+@login_required
+@require_GET
+def jobs(request: HttpRequest) -> HttpResponse:
+    filters = _filters(request)
+    page = Paginator(job_list(user=request.user, **filters), PAGE).get_page(request.GET.get("page"))
+    workers = live_workers()
+    for job in page:
+        job.waiting = waiting_message(job, workers)
+    queues = queue_states(workers)
+    seen = _digest([[str(j.pk), j.status, j.progress, j.message, j.waiting] for j in page], queues)
+    if request.htmx and request.GET.get("seen") == seen:
+        return HttpResponse(status=204)  # nothing moved: the page keeps what it shows, without a flicker
+    context = {
+        "page_obj": page,
+        "filters": filters,
+        "status": request.GET.get("status", ""),
+        "counts": status_counts(request.user),
+        "queues": queues,
+        "workers": workers,
+        "seen": seen,
+        "statuses": JobStatus.values,
+        "kinds": Job.Kind.values,
+        "model_types": available_model_types(),
+        "filtered": any(filters.values()),
+    }
+    return render(request, "jobs/_job_table.html" if request.htmx else "jobs/job_list.html", context)
+
+
+def _digest(rows: list[list[Any]], queues: list[Any]) -> str:
+    state = [rows, [[q.spec.name, q.pending, q.running, len(q.workers)] for q in queues]]
+    return hashlib.sha256(json.dumps(state, default=str).encode()).hexdigest()[:16]
+
+
+@login_required
+@require_GET
+def export(request: HttpRequest) -> StreamingHttpResponse:
+    """The filtered list as CSV, streamed."""
+    rows = job_list(user=request.user, **_filters(request)).iterator(chunk_size=500)
+
+    class Echo:
+        def write(self, line: str) -> str:
+            return line
+
+    writer = csv.writer(Echo())
+
+    def lines() -> Iterator[str]:
+        yield writer.writerow(EXPORTED)
+        for job in rows:
+            values = [job.public_id, *(getattr(job, name) for name in EXPORTED[1:])]
+            yield writer.writerow([_csv_safe(value) for value in values])
+
+    answer = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = 'attachment; filename="jobs.csv"'
+    return answer
+
+
+def _csv_safe(value: Any) -> str:
+    """A cell that a spreadsheet takes for a formula is told to be text."""
+    text = "" if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
+@login_required
+@require_GET
+def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    shown = job_get(user=request.user, job_id=str(job_id))
+    attempt = last_attempt(shown)
+    lines = log_lines(shown, after=_tail_start(shown), limit=LOG_TAIL)
+    context = {
+        "job": shown,
+        "attempts": list(shown.attempts.order_by("number")),
+        "waiting": waiting_message(shown),
+        "eta": remaining_seconds(shown, attempt),
+        "lines": lines,
+        "last_id": lines[-1].seq if lines else 0,
+        "may_change": Job.objects.changeable_by(request.user).filter(pk=shown.pk).exists(),
+        "spec": QUEUES.get(shown.queue),
+        "curl": snippets.job_as_curl(shown, request.build_absolute_uri("/")),
+        "python": snippets.job_as_python(shown, request.build_absolute_uri("/")),
+    }
+    return render(request, "jobs/job_detail.html", context)
+
+
+def _tail_start(job: Job) -> int:
+    """The `seq` before the last LOG_TAIL lines of the job's log."""
+    manager = job.run.log_lines if job.run_id else job.log_lines
+    tail = manager.order_by("-seq").values_list("seq", flat=True)[LOG_TAIL - 1 : LOG_TAIL]
+    return (tail[0] - 1) if tail else 0
+
+
+@login_required
+@require_GET
+def log_text(request: HttpRequest, job_id: UUID) -> StreamingHttpResponse:
+    """The whole log as text."""
+    shown = job_get(user=request.user, job_id=str(job_id))
+
+    def lines() -> Iterator[str]:
+        after = 0
+        while chunk := log_lines(shown, after=after, limit=1000):
+            for line in chunk:
+                yield f"{line.time:%Y-%m-%dT%H:%M:%S.%fZ} {line.level:<5} {line.message}\n"
+            after = chunk[-1].seq
+
+    answer = StreamingHttpResponse(lines(), content_type="text/plain; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{shown.public_id}.log"'
+    return answer
+
+
+@login_required
+@require_POST
+def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    shown = job_get(user=request.user, job_id=str(job_id))
+    try:
+        job_cancel(user=request.user, job=shown)
+        messages.success(request, "The job was cancelled. Its processes end within a few seconds.")
+    except DomainError as error:
+        messages.error(request, error.message)
+    return redirect("job", job_id=shown.pk)
+
+
+@login_required
+@require_POST
+def again(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    shown = job_get(user=request.user, job_id=str(job_id))
+    try:
+        new = job_run_again(user=request.user, job=shown)
+    except DomainError as error:
+        messages.error(request, error.first_sentence() if isinstance(error, InvalidSpec) else error.message)
+        return redirect("job", job_id=shown.pk)
+    messages.success(request, "The same order was submitted again as a new job.")
+    return redirect("job", job_id=new.pk)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def new_job(request: HttpRequest) -> HttpResponse:
+    """The form to submit a training; `?dataset=` or `?from=<job>` fill it."""
+    if request.method == "POST":
+        return _submit(request)
+    initial = {"model_type": request.GET.get("model_type", ""), "data_path": request.GET.get("dataset", "")}
+    hyperparameters: dict[str, Any] = {}
+    if request.GET.get("from"):
+        origin = job_get(user=request.user, job_id=request.GET["from"])
+        initial = {"model_type": origin.model_type, "data_path": origin.data_path, "description": origin.description}
+        hyperparameters = initial_hyperparameters(origin)
+    model_type = _known(initial["model_type"])
+    initial["model_type"] = model_type
+    columns = _columns(request, initial["data_path"])
+    config = HyperparameterForm(model_type, initial=hyperparameters, columns=columns)
+    return _new_job_page(request, TrainingForm(initial=initial), config)
+
+
+def _submit(request: HttpRequest) -> HttpResponse:
+    model_type = _known(request.POST.get("model_type", ""))
+    form = TrainingForm(request.POST)
+    columns = _columns(request, request.POST.get("data_path", ""))
+    config = HyperparameterForm(model_type, request.POST, columns=columns)
+    if form.is_valid() and config.is_valid():
+        try:
+            job = training_submit(
+                user=request.user,
+                model_type=model_type,
+                data_path=form.cleaned_data["data_path"],
+                hyperparameters=config.values(),
+                description=form.cleaned_data["description"],
+                contract="page",
+            )
+            return redirect("job", job_id=job.pk)
+        except InvalidSpec as error:
+            form.add_spec_errors(error.errors)
+            config.add_spec_errors(error.errors)
+            if not error.errors:
+                form.add_error(None, error.message)
+        except DomainError as error:
+            form.add_error(None, error.message)
+    return _new_job_page(request, form, config, status=422)
+
+
+def _new_job_page(
+    request: HttpRequest, form: TrainingForm, config: HyperparameterForm, status: int = 200
+) -> HttpResponse:
+    datasets = Dataset.objects.visible_to(request.user).live()[:RECENT_DATASETS]
+    context = {"form": form, "config": config, "datasets": datasets}
+    return render(request, "jobs/job_new.html", context, status=status)
+
+
+@login_required
+@require_GET
+def config_fields(request: HttpRequest) -> HttpResponse:
+    """The fields of another model type (or of another file's columns), keeping what was typed under the same names."""
+    model_type = _known(request.GET.get("model_type", ""))
+    typed = {name.removeprefix("hp-"): text for name, text in request.GET.items() if name.startswith("hp-")}
+    config = HyperparameterForm(model_type, initial=typed, columns=_columns(request, request.GET.get("data_path", "")))
+    return render(request, "jobs/_config_fields.html", {"config": config})
+
+
+def _known(model_type: str) -> str:
+    """The model type, or the first one that there is."""
+    names = available_model_types()
+    return model_type if model_type in names else next((name for name in names if name in ROUTES), names[0])
+
+
+def _columns(request: HttpRequest, data_path: str) -> list[str]:
+    """The columns of the data set with that id; none for other paths, whose files are not opened here."""
+    dataset = Dataset.objects.visible_to(request.user).live().filter(public_id=data_path.strip()[:20]).first()
+    return dataset.columns if dataset else []

@@ -1,0 +1,194 @@
+"""Operators' pages for users, keys, projects, runs and what runs leave behind."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.forms import UserCreationForm
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from automl_site.admin import TruthAdmin, act_on_each
+from tracking import store
+from tracking.models import (
+    ApiKey,
+    LogLine,
+    MetricCounter,
+    MetricSegment,
+    MetricSeries,
+    Project,
+    ProjectMember,
+    Run,
+    RunEvent,
+    User,
+)
+from tracking.services.accounts import api_key_revoke, user_activate, user_deactivate
+
+SPARKLINE_POINTS = 60
+SPARKLINE_SIZE = (160, 32)
+
+
+class UserAddForm(UserCreationForm):
+    class Meta(UserCreationForm.Meta):
+        model = User
+        fields = ("username", "email")
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin):
+    add_form = UserAddForm
+    add_fieldsets = ((None, {"classes": ("wide",), "fields": ("username", "email", "password1", "password2")}),)
+    list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login", "created_at")
+    list_filter = ("is_active", "is_staff", "is_superuser", "created_at")
+    search_fields = ("username", "email", "first_name", "last_name")
+    readonly_fields = ("last_login", "date_joined", "created_at", "updated_at")
+    ordering = ("username",)
+    actions = ["deactivate", "activate"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # deactivating keeps what others build on; deleting would take their models away
+
+    @admin.action(description="Deactivate the chosen users (their tokens end at once)")
+    def deactivate(self, request: HttpRequest, users: QuerySet[User]) -> None:
+        act_on_each(request, users, lambda user: user_deactivate(user=user), done="deactivated")
+
+    @admin.action(description="Activate the chosen users")
+    def activate(self, request: HttpRequest, users: QuerySet[User]) -> None:
+        act_on_each(request, users, lambda user: user_activate(user=user), done="activated")
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(TruthAdmin):
+    list_display = ("prefix", "name", "owner", "created_at", "expires_at", "last_used_at", "revoked_at")
+    list_filter = (("revoked_at", admin.EmptyFieldListFilter), "created_at")
+    search_fields = ("prefix", "name", "owner__username")
+    list_select_related = ("owner",)
+    exclude = ("digest",)
+    actions = ["revoke"]
+
+    @admin.action(description="Revoke the chosen keys")
+    def revoke(self, request: HttpRequest, keys: QuerySet[ApiKey]) -> None:
+        act_on_each(request, keys, lambda key: api_key_revoke(key=key), done="revoked")
+
+
+class MemberInline(admin.TabularInline):
+    model = ProjectMember
+    extra = 0
+    autocomplete_fields = ("user",)
+
+
+@admin.register(Project)
+class ProjectAdmin(admin.ModelAdmin):
+    list_display = ("id", "name", "owner", "kind", "is_public", "run_count", "created_at", "deleted_at")
+    list_filter = ("is_public", "kind", ("deleted_at", admin.EmptyFieldListFilter), "created_at")
+    search_fields = ("name", "description", "owner__username")
+    list_select_related = ("owner",)
+    autocomplete_fields = ("owner",)
+    readonly_fields = ("kind", "created_at", "updated_at", "deleted_at")
+    inlines = [MemberInline]
+    show_full_result_count = False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
+        return super().get_queryset(request).annotate(runs_in_it=Count("runs"))
+
+    @admin.display(description="runs")
+    def run_count(self, project: Project) -> int:
+        return project.runs_in_it
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False  # the trash is the way; a cascade here would take runs and models along
+
+
+@admin.register(ProjectMember)
+class ProjectMemberAdmin(admin.ModelAdmin):
+    list_display = ("project", "user", "role", "created_at")
+    list_filter = ("role",)
+    search_fields = ("project__name", "user__username")
+    list_select_related = ("project", "user")
+    autocomplete_fields = ("project", "user")
+
+
+@admin.register(Run)
+class RunAdmin(TruthAdmin):
+    list_display = ("id", "name", "project", "status", "started_at", "ended_at")
+    list_filter = ("status", ("deleted_at", admin.EmptyFieldListFilter), "created_at")
+    search_fields = ("name", "project__name")
+    list_select_related = ("project",)
+
+
+@admin.register(MetricSeries)
+class MetricSeriesAdmin(TruthAdmin):
+    list_display = ("run", "name", "count", "last_value", "min_value", "max_value", "mean")
+    search_fields = ("name", "run__name")
+    list_filter = ("run__status",)
+    list_select_related = ("run",)
+    # On a series' own page only: the points of fifty series would be fifty reads.
+    readonly_fields = ("sparkline", "mean")
+
+    @admin.display(description="mean")
+    def mean(self, series: MetricSeries) -> str:
+        return f"{series.sum_value / series.number_count:.4g}" if series.number_count else "–"
+
+    @admin.display(description="sparkline")
+    def sparkline(self, series: MetricSeries) -> SafeString:
+        columns = store.read_series(series.run_id, names=[series.name], max_points=SPARKLINE_POINTS)
+        values = columns[series.name].values if series.name in columns else []
+        return sparkline_svg([float(value) for value in values])
+
+
+def sparkline_svg(values: list[float]) -> SafeString:
+    """A small line of these values; NaN and infinities leave gaps."""
+    width, height = SPARKLINE_SIZE
+    numbers = [value for value in values if value == value and abs(value) != float("inf")]
+    if len(numbers) < 2:
+        return format_html("<span>{}</span>", "–" if not numbers else f"{numbers[0]:.4g}")
+    low, high = min(numbers), max(numbers)
+    scale = (high - low) or 1.0
+    step = width / (len(numbers) - 1)
+    points = " ".join(f"{i * step:.1f},{height - (v - low) / scale * height:.1f}" for i, v in enumerate(numbers))
+    return format_html(
+        '<svg width="{}" height="{}" viewBox="0 0 {} {}" role="img" aria-label="{} points from {} to {}">'
+        '<polyline points="{}" fill="none" stroke="currentColor" stroke-width="1.5"/></svg>',
+        width,
+        height,
+        width,
+        height,
+        len(numbers),
+        f"{numbers[0]:.4g}",
+        f"{numbers[-1]:.4g}",
+        points,
+    )
+
+
+@admin.register(MetricSegment)
+class MetricSegmentAdmin(TruthAdmin):
+    list_display = ("run", "seq", "count", "first_id")
+    search_fields = ("run__name",)
+    list_filter = ("run__status",)
+    list_select_related = ("run",)
+    exclude = ("payload",)
+
+
+@admin.register(LogLine)
+class LogLineAdmin(TruthAdmin):
+    list_display = ("run", "seq", "time", "level", "message")
+    list_filter = ("level",)
+    search_fields = ("message", "run__name")
+    list_select_related = ("run",)
+
+
+@admin.register(RunEvent)
+class RunEventAdmin(TruthAdmin):
+    list_display = ("run", "seq", "kind", "payload", "created_at")
+    list_filter = ("kind",)
+    search_fields = ("run__name",)
+    list_select_related = ("run",)
+
+
+@admin.register(MetricCounter)
+class MetricCounterAdmin(TruthAdmin):
+    list_display = ("id", "next_id")
+    search_fields = ("id",)
+    list_filter = ()
