@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Make .venv and install one group of requirements into it: `sklearn` (web and the scikit-learn worker), `dev` (that, and
+# the tests and linters) or `all`.
+#
+# A group is done when its stamp holds the digest of the requirement files and of the interpreter; then this script ends in
+# some 30 ms. The stamp is written last, so an install that was cut short is never taken for done; and since pip may then
+# have left half of a package that it would take for whole, the environment is made anew.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+group=${1:?usage: scripts/setup.sh sklearn|dev|all}
+case $group in
+    sklearn) files="requirements/worker-sklearn.txt" covers="sklearn" ;;
+    dev) files="requirements/dev.txt" covers="sklearn dev" ;;
+    all) files="requirements.txt" covers="sklearn dev all" ;;
+    *) echo "Unknown group '$group': sklearn, dev or all." >&2 && exit 2 ;;
+esac
+
+venv=.venv
+stamps=$venv/stamps
+oldest="3.11"
+# The versions that the pinned packages have wheels for, newest first; a newer Python is taken only if none of them is there.
+tried="3.14 3.13 3.12 3.11"
+
+die() {
+    printf '%s\n' "$@" >&2
+    exit 1
+}
+
+is_new_enough() {
+    # Run it: a version manager's shim may stand on the PATH for a version that is not installed.
+    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+}
+
+pick_python() {
+    if [ -n "${PYTHON:-}" ]; then
+        is_new_enough "$PYTHON" || die "PYTHON=$PYTHON is not a Python $oldest or newer."
+        command -v "$PYTHON"
+        return
+    fi
+    local version
+    for version in $tried; do
+        if command -v "python$version" >/dev/null && is_new_enough "python$version"; then
+            command -v "python$version"
+            return
+        fi
+    done
+    if command -v python3 >/dev/null && is_new_enough python3; then
+        command -v python3
+        return
+    fi
+    die "Python $oldest or newer is needed; found: $(python3 --version 2>/dev/null || echo 'no python3')." \
+        "On Debian 12: apt-get install python3    (or name another one: make … PYTHON=/path/to/python3.11)"
+}
+
+install_venv_module() {
+    # Debian ships `venv` without its heart, ensurepip, in a package of its own for each minor version.
+    local package
+    package=$("$1" -c 'import sys; print("python{}.{}-venv".format(*sys.version_info))')
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        die "This Python cannot make virtual environments yet. Run this, then the same make command again:" \
+            "    sudo apt-get install $package"
+    fi
+    echo "Installing $package …"
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$package"; } </dev/null >/dev/null ||
+        die "apt-get could not install $package (its messages stand above)."
+}
+
+make_venv() {
+    local python
+    python=$(pick_python)
+    "$python" -c 'import ensurepip, venv' 2>/dev/null || install_venv_module "$python"
+    echo "Making .venv with $("$python" --version) ($python) …"
+    "$python" -m venv --clear "$venv"
+}
+
+venv_works() {
+    [ -x "$venv/bin/python" ] && is_new_enough "$venv/bin/python" && [ -d "$venv/lib" ] &&
+        compgen -G "$venv/lib/python3*/site-packages/pip" >/dev/null &&
+        # Its scripts carry the folder's absolute path: after a move they would run another Python, or none.
+        grep -qF "$PWD/$venv" "$venv/bin/activate"
+}
+
+digest() {
+    { "$venv/bin/python" --version && cat requirements.txt requirements/*.txt; } | sha256sum | cut -d ' ' -f 1
+}
+
+# One installation at a time, also under `make -j`. The lock is on a folder, so that no lock file lies about.
+exec 9<requirements
+if ! flock --nonblock 9; then
+    echo "Another command is installing; waiting for it …"
+    flock 9
+fi
+
+if ! venv_works || [ -e "$stamps/installing" ]; then
+    make_venv
+fi
+wanted=$(digest)
+[ "$(cat "$stamps/$group" 2>/dev/null)" = "$wanted" ] && exit 0
+
+mkdir -p "$stamps"
+: >"$stamps/installing"
+echo "Installing $files …"
+started=$SECONDS
+# The lock is this script's: what pip leaves behind must not hold it.
+"$venv/bin/python" -m pip install -qq --no-input --disable-pip-version-check \
+    --requirement "$files" --constraint requirements/constraints.txt 9<&- || {
+    # pip ended by itself: it has taken back what it began.
+    rm -f "$stamps/installing"
+    die "The installation of $files failed (pip's messages stand above); nothing was marked as done."
+}
+for name in $covers; do
+    echo "$wanted" >"$stamps/$name"
+done
+rm -f "$stamps/installing"
+echo "Installed in $((SECONDS - started)) s."

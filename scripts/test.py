@@ -1,0 +1,122 @@
+"""Run the test suite in its parts and say at the end how each of them went; what `make test` calls.
+
+    sqlite    services, jobs, contracts, trainers, architecture … on SQLite, in parallel
+    postgres  what touches the database, once more, on a PostgreSQL server started for it
+    recovery  real servers and workers, killed in the middle of things: alone, since timing is what they are about
+    pages     the pages in headless Chromium (skipped by name where there is none)
+
+All parts run, whatever the first ones say; the exit status is 0 only if every part passed. With -k or pytest's own
+arguments (after `--`) only one part runs: pytest, with these, on one database.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "test-results"
+PROCESSES = "2"
+# These never open a connection: once is enough.
+WITHOUT_DATABASE = ["tests/architecture", "tests/trainers"]
+PYTEST_NO_TESTS = 5
+
+
+@dataclass
+class Part:
+    name: str
+    arguments: list[str]
+    postgres: bool = False
+    status: int = -1
+    seconds: float = 0.0
+    counts: dict[str, int] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+
+
+def parts(*, full: bool) -> list[Part]:
+    """The parts of the whole suite; `full` adds what is marked as long, and the recovery tests on PostgreSQL."""
+    short = "" if full else " and not full"
+    in_parallel = ["-n", PROCESSES, "-m", f"not recovery and not browser{short}"]
+    ignored = [f"--ignore={path}" for path in WITHOUT_DATABASE]
+    suite = [
+        Part("sqlite", in_parallel),
+        Part("postgres", [*in_parallel, *ignored], postgres=True),
+        Part("recovery", ["-m", f"recovery{short}"]),
+        Part("pages", ["-m", f"browser{short}"]),
+    ]
+    if full:
+        suite.append(Part("recovery-postgres", ["-m", "recovery"], postgres=True))
+    return suite
+
+
+def run(part: Part) -> None:
+    """Run one part with its output passed through, and read its counts from pytest's own report."""
+    print(f"\n── {part.name} " + "─" * (100 - len(part.name)), flush=True)
+    report = RESULTS / f"{part.name}.xml"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *part.arguments]
+    if part.postgres:
+        command = [sys.executable, str(ROOT / "scripts" / "with_postgres.py"), *command]
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    started = time.monotonic()
+    part.status = subprocess.run(command, cwd=ROOT, env=environment).returncode
+    part.seconds = time.monotonic() - started
+    if report.exists():
+        read_report(part, report)
+    if part.status == PYTEST_NO_TESTS:
+        print("No test was selected. Is the expression or the path right?", file=sys.stderr)
+
+
+def read_report(part: Part, report: Path) -> None:
+    cases = ElementTree.parse(report).getroot().iter("testcase")
+    part.counts = {"passed": 0, "failed": 0, "skipped": 0}
+    for case in cases:
+        skip = case.find("skipped")
+        if case.find("failure") is not None or case.find("error") is not None:
+            part.counts["failed"] += 1
+        elif skip is not None:
+            part.counts["skipped"] += 1
+            part.skipped.append(f"{case.get('classname')}::{case.get('name')}: {skip.get('message')}")
+        else:
+            part.counts["passed"] += 1
+
+
+def summarise(suite: list[Part]) -> int:
+    """Print a line a part, every skipped test with its reason, and the sum; the exit status."""
+    print("\n" + "─" * 104)
+    for part in suite:
+        counts = ", ".join(f"{number} {name}" for name, number in part.counts.items()) or "no report"
+        verdict = "ok    " if part.status == 0 else f"FAILED (exit status {part.status})"
+        print(f"{verdict} {part.name:<18} {counts}  {part.seconds:.0f} s")
+    for part in suite:
+        for line in part.skipped:
+            print(f"skipped in {part.name}: {line}")
+    total = {name: sum(part.counts.get(name, 0) for part in suite) for name in ("passed", "failed", "skipped")}
+    print(", ".join(f"{number} {name}" for name, number in total.items()), flush=True)
+    return 0 if total["passed"] and all(part.status == 0 for part in suite) else 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--full", action="store_true", help="the long tests too")
+    parser.add_argument("--database", choices=["sqlite", "postgres"], help="run one part only, on this database")
+    parser.add_argument("-k", dest="expression", help="run one part only: the tests whose names match")
+    parser.add_argument("arguments", nargs="*", help="run one part only: arguments for pytest")
+    options = parser.parse_args()
+    if options.arguments or options.expression or options.database:
+        selection = ["-k", options.expression] if options.expression else []
+        suite = [Part("chosen", [*selection, *options.arguments], postgres=options.database == "postgres")]
+    else:
+        suite = parts(full=options.full)
+    RESULTS.mkdir(exist_ok=True)
+    for part in suite:
+        run(part)
+    return summarise(suite)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
