@@ -135,6 +135,7 @@ RQ = {"JOB_CLASS": "rq.job.Job"}
 # --- Files ----------------------------------------------------------------------------------------------------------
 STORAGE_URL = env.str("STORAGE_URL", default="")  # s3://bucket[/prefix]?endpoint_url=…; unset: folders under FILES_ROOT
 ALLOWED_BUCKETS = env.list("AUTOML_ALLOWED_BUCKETS", default=[])
+CACHE_BYTES = env.int("AUTOML_CACHE", default=50 * 1024**3)  # local copies of what lies in a bucket
 MAX_UPLOAD_BYTES = env.int("AUTOML_MAX_UPLOAD", default=5 * 1024**3)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024**2
 FILE_UPLOAD_TEMP_DIR = env.str("AUTOML_UPLOAD_TEMP", default=None)

@@ -31,7 +31,11 @@ class Blob(models.Model):
 
 
 class Dataset(models.Model):
-    """One upload. `columns` are names in file order; `schema` maps each to {"kind", "dtype", "missing", …}; `analysis` is the contract's."""
+    """One upload.
+
+    `columns` are names in file order; `schema` maps each to {"kind", "dtype", "missing", "distinct", "examples"};
+    `analysis` is the contract's, with `warnings` and, of a CSV file, its `dialect`.
+    """
 
     class Format(models.TextChoices):
         CSV = "csv"

@@ -1,0 +1,108 @@
+"""The embedded storage: folders under the data root."""
+
+import os
+import secrets
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from datasets_app.storage.base import Storage, checked_key, disk_errors, regular_files
+
+
+class FolderStorage(Storage):
+    """A key is a path below `root`. Files are written beside their place, flushed to the disk, then renamed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def _path(self, key: str) -> Path:
+        return self.root / checked_key(key)
+
+    def put_file(self, key: str, source: Path) -> None:
+        target = self._path(key)
+        with disk_errors(f"putting {key}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft = _draft_of(target)
+            try:
+                try:
+                    os.link(source, draft)  # on one file system: no second copy
+                except OSError:
+                    shutil.copyfile(source, draft)
+                _sync(draft)
+                draft.replace(target)
+                _sync(target.parent)
+            finally:
+                draft.unlink(missing_ok=True)
+
+    def local_path(self, key: str) -> Path:
+        path = self._path(key)
+        if not path.is_file():
+            raise FileNotFoundError(key)
+        return path
+
+    def exists(self, key: str) -> bool:
+        return self._path(key).is_file()
+
+    def delete(self, key: str) -> None:
+        with disk_errors(f"deleting {key}"):
+            path = self._path(key)
+            path.unlink(missing_ok=True)
+            if path.parent != self.root:
+                with suppress(OSError):  # others lie in it
+                    path.parent.rmdir()
+
+    def put_folder(self, key: str, source: Path) -> None:
+        target = self._path(key)
+        files = regular_files(source)
+        with disk_errors(f"putting folder {key}"):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft, old = _draft_of(target), _draft_of(target)
+            try:
+                draft.mkdir()
+                for file in files:
+                    (draft / file).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(source / file, draft / file)
+                    _sync(draft / file)
+                if target.exists():
+                    target.rename(old)  # a folder cannot be renamed over one that holds files
+                draft.rename(target)
+                _sync(target.parent)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+                shutil.rmtree(old, ignore_errors=True)
+
+    def local_folder(self, key: str) -> Path:
+        path = self._path(key)
+        if not path.is_dir():
+            raise FileNotFoundError(key)
+        return path
+
+    def folder_files(self, key: str) -> list[str]:
+        path = self._path(key)
+        return [file.as_posix() for file in regular_files(path)] if path.is_dir() else []
+
+    def delete_folder(self, key: str) -> None:
+        path = self._path(key)
+        if not path.is_dir():
+            return
+        with disk_errors(f"deleting folder {key}"):
+            # Renamed first, so that nobody finds half of it.
+            doomed = _draft_of(path)
+            path.rename(doomed)
+            shutil.rmtree(doomed)
+
+    def download_url(self, key: str, filename: str) -> str | None:
+        return None
+
+
+def _draft_of(target: Path) -> Path:
+    return target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}")
+
+
+def _sync(path: Path) -> None:
+    """Flush a file, or a folder's entries, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
