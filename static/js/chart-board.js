@@ -1,0 +1,124 @@
+// A run's charts: one a metric, `train_loss` and `val_loss` together, made as metrics appear. Zoom and smoothing are kept in the address.
+
+import { SeriesChart, styleOf } from "./series-chart.js";
+import { metricValue } from "./format.js";
+
+const ROLES = ["train", "val", "test"]; // a prefix of a metric's name; the same look in every chart
+const DETAIL_DELAY = 150; // ms
+const MAX_POINTS = 2000;
+
+ROLES.forEach(styleOf);
+
+/** "train_loss" -> { title: "loss", key: "train" } */
+function place(name) {
+  const role = ROLES.find((prefix) => name.startsWith(`${prefix}_`) || name.startsWith(`${prefix}/`));
+  return role ? { title: name.slice(role.length + 1), key: role } : { title: name, key: ROLES[0] };
+}
+
+function setParameter(name, value) {
+  const url = new URL(location.href);
+  if (value === null) url.searchParams.delete(name);
+  else url.searchParams.set(name, value);
+  history.replaceState(history.state, "", url);
+}
+
+function readZoom() {
+  const match = /^(-?[\d.]+)\.\.(-?[\d.]+)$/.exec(new URL(location.href).searchParams.get("zoom") ?? "");
+  const [min, max] = match ? [Number(match[1]), Number(match[2])] : [NaN, NaN];
+  return min < max ? { min, max } : null;
+}
+
+function readSmoothing() {
+  const weight = Number(new URL(location.href).searchParams.get("smooth") ?? 0);
+  return weight > 0 && weight < 1 ? weight : 0;
+}
+
+export class ChartBoard {
+  /**
+   * @param {HTMLElement} root  partials/charts.html
+   * @param {string} options.url  of the series' JSON, asked again with `min_step` and `max_step` for a zoomed range
+   */
+  constructor(root, { url }) {
+    this.root = root;
+    this.url = url;
+    this.grid = root.querySelector(".charts");
+    this.placeholder = root.querySelector("[data-charts-placeholder]");
+    this.template = root.querySelector("template");
+    this.charts = new Map();
+    this.zoomed = readZoom();
+    this.smoothing = readSmoothing();
+  }
+
+  /** @param {{name: string, steps: number[], values: (number|string)[]}[]} seriesList */
+  load(seriesList) {
+    for (const { name, steps, values } of seriesList) {
+      const { title, key } = place(name);
+      this.chart(title).set(name, steps, values.map(metricValue), { key });
+    }
+    if (this.zoomed) this.fetchDetail();
+    if (!seriesList.length) this.say("No metrics yet. They are drawn here as they come in.");
+  }
+
+  failed() {
+    this.say("The stored points could not be read; new ones are drawn as they come in. Reload the page to try again.");
+  }
+
+  append(name, step, value) {
+    const { title, key } = place(name);
+    this.chart(title).append(name, step, value, { key });
+  }
+
+  say(words) {
+    if (this.placeholder) this.placeholder.textContent = words;
+  }
+
+  chart(title) {
+    let chart = this.charts.get(title);
+    if (!chart) {
+      const section = this.template.content.firstElementChild.cloneNode(true);
+      section.setAttribute("aria-label", title);
+      section.querySelector(".chart-title").textContent = title;
+      this.placeholder?.remove();
+      this.placeholder = null;
+      this.grid.append(section);
+      chart = new SeriesChart(section, {
+        title,
+        onZoom: (range) => this.zoomChanged(range),
+        onSmooth: (weight) => {
+          this.smoothing = weight;
+          setParameter("smooth", weight || null);
+        },
+      });
+      if (this.smoothing) chart.smooth(this.smoothing);
+      if (this.zoomed) chart.zoom(this.zoomed);
+      this.charts.set(title, chart);
+    }
+    return chart;
+  }
+
+  zoomChanged(range) {
+    this.zoomed = range;
+    setParameter("zoom", range && `${range.min.toFixed(2)}..${range.max.toFixed(2)}`);
+    if (range) {
+      clearTimeout(this.detailTimer);
+      this.detailTimer = setTimeout(() => this.fetchDetail(), DETAIL_DELAY);
+    }
+  }
+
+  /** The stored points of the zoomed range, which the down-sampled first answer may have left out. */
+  async fetchDetail() {
+    const { min, max } = this.zoomed;
+    const query = new URLSearchParams({ max_points: MAX_POINTS, min_step: Math.floor(min), max_step: Math.ceil(max) });
+    try {
+      const response = await fetch(`${this.url}?${query}`, { headers: { Accept: "application/json" } });
+      if (!response.ok) return;
+      const { series } = await response.json();
+      for (const { name, steps, values } of series) {
+        const { title, key } = place(name);
+        this.chart(title).merge(name, steps, values.map(metricValue), { key });
+      }
+    } catch {
+      // What is drawn already stays; the next zoom asks again.
+    }
+  }
+}

@@ -1,0 +1,437 @@
+// Line charts of metric series over steps, drawn by uPlot into templates/partials/chart.html.
+//
+//   const chart = new SeriesChart(section, { title: "loss" });
+//   chart.set("train_loss", [0, 1, 2], [0.9, 0.7, 0.6]);
+//   chart.append("train_loss", 3, 0.5);
+//
+// Charts of one `group` share cursor, zoom and smoothing. Series are told apart by dashes as well as by colour.
+
+import uPlot from "../vendor/uplot-1.6.32/uPlot.esm.js";
+import { download, element } from "./dom.js";
+import { number } from "./format.js";
+import { aligned, Series, smoothed, toCsv, unionOfSteps } from "./series-data.js";
+
+const COLOURS = 8; // --chart-1 … --chart-8 of app.css
+const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
+const DRAW_EVERY = 100; // ms at most between a point's arrival and its being drawn
+const TABLE_ROWS = 200;
+const STEP_INCREMENTS = Array.from({ length: 15 }, (_, power) => [1, 2, 5].map((unit) => unit * 10 ** power)).flat();
+
+const styles = new Map(); // key -> { colour, dash }, the same in all charts of the page
+const groups = new Map(); // name -> Set of charts
+
+/** The look of a key: the next free one at first sight, the same ever after. */
+export function styleOf(key) {
+  let style = styles.get(key);
+  if (!style) {
+    const slot = styles.size;
+    style = { colour: `--chart-${(slot % COLOURS) + 1}`, dash: DASHES[(slot + Math.floor(slot / COLOURS)) % DASHES.length] };
+    styles.set(key, style);
+  }
+  return style;
+}
+
+/** A custom property as a colour that a canvas understands (light-dark() resolved). */
+function cssColour(property, probe) {
+  probe.style.color = `var(${property})`;
+  const colour = getComputedStyle(probe).color;
+  probe.style.color = "";
+  return colour;
+}
+
+function faded(colour, alpha) {
+  return `color-mix(in srgb, ${colour} ${alpha * 100}%, transparent)`;
+}
+
+export class SeriesChart {
+  /**
+   * @param {HTMLElement} root  partials/chart.html
+   * @param {object} options
+   * @param {string} options.title
+   * @param {string} [options.group]  charts of a group move together
+   * @param {string} [options.xLabel]
+   * @param {(range: {min: number, max: number} | null) => void} [options.onZoom]  the reader zoomed this chart's group (null: out
+   *   again), e.g. to fetch the range in more detail
+   * @param {(weight: number) => void} [options.onSmooth]
+   */
+  constructor(root, { title, group = "page", xLabel = "step", onZoom = () => {}, onSmooth = () => {} }) {
+    this.root = root;
+    this.title = title;
+    this.group = group;
+    this.xLabel = xLabel;
+    this.onZoom = onZoom;
+    this.onSmooth = onSmooth;
+    this.plotRoot = root.querySelector(".chart-plot");
+    this.legend = root.querySelector(".chart-legend");
+    this.series = new Map();
+    this.zoomed = null;
+    this.log = false;
+    this.smoothing = 0;
+    this.buildTools(root.querySelector(".chart-tools"));
+    this.buildTable();
+    if (!groups.has(group)) groups.set(group, new Set());
+    groups.get(group).add(this);
+    this.onTheme = () => this.rebuild();
+    document.addEventListener("theme:changed", this.onTheme);
+    this.resizing = new ResizeObserver(() => this.resize());
+    this.resizing.observe(this.plotRoot);
+  }
+
+  // --- Data ----------------------------------------------------------------------------------------------------------------
+
+  /** Replace a series' points. `key` chooses its look, the name by default. */
+  set(name, steps, values, { key = name } = {}) {
+    this.one(name, key).replace(steps, values);
+    this.drawSoon();
+  }
+
+  /** Add points (steps ascending) to those that are there, e.g. the detail of a zoomed range. */
+  merge(name, steps, values, { key = name } = {}) {
+    this.one(name, key).merge(steps, values);
+    this.drawSoon();
+  }
+
+  append(name, step, value, { key = name } = {}) {
+    this.one(name, key).add(step, value);
+    this.drawSoon();
+  }
+
+  one(name, key) {
+    let series = this.series.get(name);
+    if (!series) {
+      const taken = [...this.series.values()].some((other) => other.key === key);
+      series = new Series(name, taken ? name : key);
+      this.series.set(name, series);
+      this.stale = true; // uPlot's list of series changes: build it anew
+    }
+    return series;
+  }
+
+  drawSoon() {
+    this.timer ??= setTimeout(() => {
+      this.timer = null;
+      this.draw();
+    }, DRAW_EVERY);
+  }
+
+  columns() {
+    const list = [...this.series.values()];
+    const steps = unionOfSteps(list);
+    const columns = [steps];
+    for (const series of list) {
+      columns.push(aligned(series, series.values, steps, { log: this.log }));
+      if (this.smoothing) {
+        columns.push(aligned(series, smoothed(series.values, this.smoothing), steps, { log: this.log }));
+      }
+    }
+    return columns;
+  }
+
+  // --- Drawing ---------------------------------------------------------------------------------------------------------------
+
+  draw() {
+    if (!this.series.size) return;
+    if (this.stale || !this.plot) {
+      this.rebuild();
+      return;
+    }
+    this.plot.setData(this.columns());
+    this.updateLegend();
+    this.describe();
+  }
+
+  rebuild() {
+    if (!this.series.size) return;
+    this.stale = false;
+    this.plot?.destroy();
+    this.plotRoot.replaceChildren();
+    const colour = (property) => cssColour(property, this.root);
+    const axis = {
+      stroke: colour("--text-muted"),
+      grid: { stroke: colour("--chart-grid"), width: 1 },
+      ticks: { stroke: colour("--chart-grid"), width: 1, size: 4 },
+      font: `12px ${getComputedStyle(this.root).fontFamily}`,
+    };
+    const list = [...this.series.values()];
+    const lines = list.flatMap((series) => this.linesOf(series, colour));
+    this.plot = new uPlot(
+      {
+        ...this.size(),
+        padding: [8, 12, 0, 0],
+        legend: { show: false },
+        focus: { alpha: 0.2 },
+        cursor: {
+          sync: { key: this.group },
+          focus: { prox: 24 },
+          drag: { x: true, y: false, setScale: false },
+          bind: { dblclick: () => () => this.zoomGroup(null) },
+        },
+        scales: {
+          x: { time: false, range: (_, least, greatest) => this.xRange(least, greatest) },
+          y: this.log ? { distr: 3 } : {},
+        },
+        axes: [
+          { ...axis, size: 26, incrs: STEP_INCREMENTS, values: (_, ticks) => ticks.map((tick) => number(tick)) },
+          {
+            ...axis,
+            values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : number(tick, 3))),
+            size: (_, labels) => 18 + 7 * Math.max(3, ...(labels ?? []).map((label) => label.length)),
+          },
+        ],
+        series: [{}, ...lines],
+        hooks: {
+          setSelect: [(plot) => this.selected(plot)],
+          setCursor: [() => this.updateLegend()],
+        },
+      },
+      this.columns(),
+      this.plotRoot,
+    );
+    this.buildLegend(list, colour);
+    this.describe();
+  }
+
+  linesOf(series, colour) {
+    const { colour: property, dash } = styleOf(series.key);
+    const stroke = colour(property);
+    const line = { show: series.visible, stroke, dash, width: 1.75, points: { size: 5, fill: stroke } };
+    if (!this.smoothing) return [line];
+    const raw = { ...line, stroke: faded(stroke, 0.3), width: 1, dash: [], points: { show: false } };
+    return [raw, { ...line, points: { show: false } }];
+  }
+
+  xRange(least, greatest) {
+    if (this.zoomed) return [this.zoomed.min, this.zoomed.max];
+    if (least === null) return [0, 1];
+    return least === greatest ? [least - 1, greatest + 1] : [least, greatest];
+  }
+
+  size() {
+    return { width: Math.max(this.plotRoot.clientWidth, 120), height: this.plotRoot.clientHeight };
+  }
+
+  resize() {
+    const { width, height } = this.size();
+    if (this.plot && (this.plot.width !== width || this.plot.height !== height)) this.plot.setSize({ width, height });
+  }
+
+  // --- Zoom, scale, smoothing ---------------------------------------------------------------------------------------------------
+
+  selected(plot) {
+    const { left, width } = plot.select;
+    if (width < 4) return;
+    const min = plot.posToVal(left, "x");
+    const max = plot.posToVal(left + width, "x");
+    plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    this.zoomGroup({ min, max });
+  }
+
+  zoomGroup(range) {
+    for (const chart of groups.get(this.group)) chart.zoom(range);
+    this.onZoom(range);
+  }
+
+  /** Show the steps of `range` ({min, max}); null: all. */
+  zoom(range) {
+    this.zoomed = range;
+    this.resetButton.hidden = range === null;
+    if (this.plot) this.plot.setData(this.columns());
+  }
+
+  setLog(on) {
+    this.log = on;
+    this.logButton.setAttribute("aria-pressed", String(on));
+    this.rebuild();
+  }
+
+  smoothGroup(weight) {
+    for (const chart of groups.get(this.group)) chart.smooth(weight);
+    this.onSmooth(weight);
+  }
+
+  /** @param {number} weight  of the past in the moving average, 0 (raw) … 0.99 */
+  smooth(weight) {
+    this.smoothing = weight;
+    this.smoothInput.value = weight;
+    this.rebuild();
+  }
+
+  buildTools(tools) {
+    const button = (words, label, act) => {
+      const node = element("button", { class: "button button-quiet button-small", type: "button", title: label }, words);
+      node.setAttribute("aria-label", `${label}: ${this.title}`);
+      node.addEventListener("click", act);
+      return node;
+    };
+    this.resetButton = button("Reset zoom", "Show all steps", () => this.zoomGroup(null));
+    this.resetButton.hidden = true;
+    this.logButton = button("Log", "Logarithmic scale", () => this.setLog(!this.log));
+    this.logButton.setAttribute("aria-pressed", "false");
+    this.smoothInput = element("input", {
+      type: "range", min: 0, max: 0.99, step: 0.01, value: 0, "aria-label": `Smoothing of ${this.title}`,
+    });
+    this.smoothInput.addEventListener("input", () => this.smoothGroup(Number(this.smoothInput.value)));
+    tools.replaceChildren(
+      this.resetButton,
+      element("label", { title: "Exponential moving average; the raw line stays behind it" }, "Smooth", this.smoothInput),
+      this.logButton,
+      button("PNG", "Save as picture", () => this.savePng()),
+      button("CSV", "Save the points as CSV", () => this.saveCsv()),
+    );
+  }
+
+  // --- Legend and words -----------------------------------------------------------------------------------------------------------
+
+  buildLegend(list, colour) {
+    const lines = this.smoothing ? 2 : 1;
+    this.stepNode = element("li", { class: "chart-step", "aria-hidden": "true" });
+    this.legendValues = [];
+    const items = list.map((series, i) => {
+      const style = styleOf(series.key);
+      const value = element("span", { class: "chart-legend-value" });
+      this.legendValues.push(value);
+      const toggle = element("button", { type: "button", "aria-pressed": String(series.visible) });
+      toggle.append(lineSample(colour(style.colour), style.dash), series.name, value);
+      const index = 1 + i * lines;
+      const focus = (on) => this.plot.setSeries(on ? index + lines - 1 : null, { focus: on });
+      toggle.addEventListener("click", () => this.toggle(series, toggle, index, lines));
+      toggle.addEventListener("pointerenter", () => focus(true));
+      toggle.addEventListener("pointerleave", () => focus(false));
+      return element("li", {}, toggle);
+    });
+    this.legend.replaceChildren(...items, this.stepNode);
+    this.updateLegend();
+  }
+
+  toggle(series, button, index, lines) {
+    series.visible = !series.visible;
+    button.setAttribute("aria-pressed", String(series.visible));
+    for (let line = 0; line < lines; line++) this.plot.setSeries(index + line, { show: series.visible });
+  }
+
+  updateLegend() {
+    if (!this.legendValues) return;
+    const at = this.plot?.cursor.idx;
+    const hovering = at !== null && at !== undefined;
+    const lines = this.smoothing ? 2 : 1;
+    let i = 0;
+    for (const series of this.series.values()) {
+      if (!this.legendValues[i]) return; // a new series whose legend is about to be built
+      const value = hovering ? this.plot.data[1 + i * lines][at] : series.values.at(-1);
+      this.legendValues[i].textContent = value === undefined ? "" : number(value);
+      i += 1;
+    }
+    this.stepNode.textContent = hovering ? `${this.xLabel} ${number(this.plot.data[0][at])}` : "";
+  }
+
+  describe() {
+    const parts = [...this.series.values()].map((series) => {
+      const { last, lastStep, least, greatest, count, odd } = series.summary();
+      const oddWords = odd ? `, ${odd} of them not a number` : "";
+      return `${series.name}: ${count} points${oddWords}, last ${number(last)} at ${this.xLabel} ${number(lastStep)}, ` +
+        `from ${number(least)} to ${number(greatest)}`;
+    });
+    this.plotRoot.setAttribute("role", "img");
+    this.plotRoot.setAttribute("aria-label", `Line chart of ${this.title}. ${parts.join("; ")}`);
+    if (this.table.open) this.fillTable();
+  }
+
+  buildTable() {
+    this.tableBody = element("div", { class: "table-scroll table-tall", tabindex: "0", role: "region" });
+    this.tableBody.setAttribute("aria-label", `Points of ${this.title}`);
+    this.table = element("details", { class: "chart-data" }, element("summary", {}, "Data as a table"), this.tableBody);
+    this.table.addEventListener("toggle", () => {
+      if (this.table.open) this.fillTable();
+    });
+    this.root.append(this.table);
+  }
+
+  fillTable() {
+    const list = [...this.series.values()];
+    const steps = unionOfSteps(list);
+    const shown = steps.slice(-TABLE_ROWS);
+    const header = [this.xLabel, ...list.map((series) => series.name)];
+    const lookup = list.map((series) => new Map(series.steps.map((step, i) => [step, series.values[i]])));
+    const rows = shown.reverse().map((step) => {
+      const cells = lookup.map((values) => element("td", { class: "number" }, values.has(step) ? number(values.get(step)) : ""));
+      return element("tr", {}, element("th", { scope: "row" }, number(step)), ...cells);
+    });
+    const words = steps.length > TABLE_ROWS ? `The last ${TABLE_ROWS} of ${steps.length} steps; the CSV has all` : "All steps";
+    this.tableBody.replaceChildren(
+      element(
+        "table",
+        {},
+        element("caption", {}, words),
+        element("thead", {}, element("tr", {}, ...header.map((name) => element("th", { scope: "col" }, name)))),
+        element("tbody", {}, ...rows),
+      ),
+    );
+  }
+
+  // --- Files ------------------------------------------------------------------------------------------------------------------------
+
+  saveCsv() {
+    download(new Blob([toCsv([...this.series.values()])], { type: "text/csv" }), `${fileName(this.title)}.csv`);
+  }
+
+  /** The plot on the page's own background, with title and legend. */
+  savePng() {
+    if (!this.plot) return;
+    const source = this.plot.ctx.canvas;
+    const scale = source.width / this.plot.width;
+    const shown = [...this.series.values()].filter((series) => series.visible);
+    const head = 30;
+    const canvas = element("canvas");
+    canvas.width = source.width;
+    canvas.height = source.height + (head + 20 * shown.length + 8) * scale;
+    const context = canvas.getContext("2d");
+    context.fillStyle = cssColour("--surface", this.root);
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(source, 0, head * scale);
+    context.scale(scale, scale);
+    const text = cssColour("--text", this.root);
+    const family = getComputedStyle(this.root).fontFamily;
+    context.fillStyle = text;
+    context.font = `600 14px ${family}`;
+    context.fillText(this.title, 12, 20);
+    context.font = `12px ${family}`;
+    shown.forEach((series, i) => {
+      const { colour, dash } = styleOf(series.key);
+      const y = head + source.height / scale + 14 + 20 * i;
+      context.strokeStyle = cssColour(colour, this.root);
+      context.lineWidth = 2;
+      context.setLineDash(dash);
+      context.beginPath();
+      context.moveTo(12, y - 4);
+      context.lineTo(44, y - 4);
+      context.stroke();
+      context.fillText(series.name, 52, y);
+    });
+    canvas.toBlob((blob) => download(blob, `${fileName(this.title)}.png`));
+  }
+
+  destroy() {
+    clearTimeout(this.timer);
+    document.removeEventListener("theme:changed", this.onTheme);
+    this.resizing.disconnect();
+    groups.get(this.group).delete(this);
+    this.plot?.destroy();
+  }
+}
+
+function lineSample(colour, dash) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 28 12");
+  svg.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  line.setAttribute("d", "M0 6h28");
+  line.setAttribute("stroke", colour);
+  line.setAttribute("stroke-width", "2.5");
+  if (dash.length) line.setAttribute("stroke-dasharray", dash.join(" "));
+  svg.append(line);
+  return svg;
+}
+
+function fileName(title) {
+  return title.replaceAll(/[^\p{L}\p{N}._-]+/gu, "_") || "chart";
+}
