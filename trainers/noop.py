@@ -31,6 +31,7 @@ class NoopPredictor:
 
 def train(config: NoopConfig, data_path: Path, out: Path, reporter: Reporter) -> TrainResult:
     """Write the manifest and be done; `data_path` is not opened."""
+    reporter.log("INFO", "Nothing to do")
     manifest = {
         "format_version": FORMAT_VERSION,
         "model_type": "noop",

@@ -147,15 +147,14 @@ def input_reference(*, user: User, input_data: Any) -> paths.DataRef | None:
 
 def available_model_types() -> list[str]:
     """The model types that can be trained here, in the routing table's order."""
-    named = [name for name in ROUTES if name in registry.TRAINERS]
-    return named + [name for name in registry.TRAINERS if name not in ROUTES]
+    return [name for name in ROUTES if name in registry.TRAINERS]
 
 
 def _route(model_type: str, *, requires_gpu: bool, framework_override: str) -> QueueSpec:
     try:
         info = registry.get(model_type)
     except registry.UnknownTrainer as error:
-        available = ", ".join(name for name in available_model_types() if name in ROUTES)
+        available = ", ".join(available_model_types())
         if model_type in ROUTES:
             sentence = f"model_type '{model_type}' cannot be trained on this platform yet; available: {available}"
         else:

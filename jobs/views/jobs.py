@@ -19,7 +19,7 @@ from datasets_app.models import Dataset
 from jobs import snippets
 from jobs.forms import HyperparameterForm, TrainingForm, initial_hyperparameters
 from jobs.models import Job, JobStatus
-from jobs.routing import QUEUES, ROUTES
+from jobs.routing import QUEUES
 from jobs.selectors.jobs import job_get, job_list, last_attempt, log_lines, status_counts
 from jobs.selectors.queues import queue_states
 from jobs.selectors.scheduling import live_workers, remaining_seconds, waiting_message
@@ -255,7 +255,7 @@ def config_fields(request: HttpRequest) -> HttpResponse:
 def _known(model_type: str) -> str:
     """The model type, or the first one that there is."""
     names = available_model_types()
-    return model_type if model_type in names else next((name for name in names if name in ROUTES), names[0])
+    return model_type if model_type in names else names[0]
 
 
 def _columns(request: HttpRequest, data_path: str) -> list[str]:
