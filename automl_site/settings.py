@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
-from csp.constants import NONE, SELF
+from csp.constants import NONE, SELF, UNSAFE_INLINE
 
 from automl_site import env as site_env
 
@@ -60,7 +60,8 @@ MIDDLEWARE = [
     "api.base.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "api.base.middleware.ContentSecurityPolicyMiddleware",
+    "api.base.middleware.ProblemMiddleware",
     "api.base.middleware.OpenModeGuardMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -170,6 +171,7 @@ LOGIN_URL = "/login"
 LOGIN_REDIRECT_URL = "/ui/"
 LOGOUT_REDIRECT_URL = "/login"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+CSRF_FAILURE_VIEW = "api.base.handlers.csrf_failure"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_SSL_REDIRECT = env.bool("AUTOML_SSL_REDIRECT", default=False)
@@ -203,6 +205,8 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PARSER_CLASSES": ["api.base.parsers.JSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.base.renderers.LenientNegotiation",
+    "URL_FORMAT_OVERRIDE": None,  # `?format=` belongs to the contracts (`?format=gguf`)
     "EXCEPTION_HANDLER": "api.base.problems.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
@@ -218,8 +222,10 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 }
 # Rates are "count/period" (s, m, h, d); empty: no limit. Counted in Redis.
 RATE_LIMITS = {
-    "login": env.str("AUTOML_RATE_LOGIN", default="10/m"),  # failed attempts per user and address
+    "login": env.str("AUTOML_RATE_LOGIN", default="10/m"),  # failed attempts per name
+    "login_address": env.str("AUTOML_RATE_LOGIN_ADDRESS", default="50/m"),  # … and per address
     "register": env.str("AUTOML_RATE_REGISTER", default="20/h"),  # per address
+    "password_reset": env.str("AUTOML_RATE_PASSWORD_RESET", default="10/h"),  # mails asked for, per address
     "tracking_minute": env.str("AUTOML_RATE_TRACKING_MINUTE", default="100/m"),
     "tracking_hour": env.str("AUTOML_RATE_TRACKING_HOUR", default="1000/h"),
     "llm_anonymous": env.str("AUTOML_RATE_LLM_ANONYMOUS", default="100/m"),  # per address
@@ -253,6 +259,13 @@ CONTENT_SECURITY_POLICY = {
         "form-action": [SELF],
         "frame-ancestors": [NONE],
     }
+}
+# Packages whose own templates carry inline script and style: the admin, Swagger and ReDoc, the browsable API.
+CSP_LOOSE_PREFIXES = ("/admin/", "/docs", "/redoc")
+CSP_LOOSE_DIRECTIVES = {
+    "script-src": [SELF, UNSAFE_INLINE],
+    "style-src": [SELF, UNSAFE_INLINE],
+    "worker-src": [SELF, "blob:"],  # ReDoc's search
 }
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"

@@ -1,0 +1,116 @@
+"""What happens to every request before and after its view.
+
+All of it runs on the event loop: no thread is woken for it.
+"""
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from csp.middleware import CSPMiddleware, PolicyParts
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+
+from api.base import handlers
+from api.base.dialect import Problem, dialect_for
+from api.base.problems import problem_from, problem_response
+from automl_site.errors import DomainError
+from automl_site.logs import request_id
+from automl_site.origins import open_mode_refusal
+
+_CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+GetResponse = Callable[[HttpRequest], Any]
+
+
+class _Middleware:
+    """Serves sync and async chains alike; `before` may answer in the view's place, `after` sees every answer."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self._call_async(request)
+        answer = self.before(request)
+        return self.after(request, self.get_response(request) if answer is None else answer)
+
+    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
+        answer = self.before(request)
+        return self.after(request, await self.get_response(request) if answer is None else answer)
+
+    def before(self, request: HttpRequest) -> HttpResponse | None:
+        return None
+
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        return response
+
+
+class RequestIdMiddleware(_Middleware):
+    """Gives each request an id (the caller's own, where it sent a sane one), for the log and for X-Request-ID."""
+
+    def before(self, request: HttpRequest) -> None:
+        given = request.headers.get("X-Request-ID", "")
+        request.id = given if _CLIENT_ID.fullmatch(given) else uuid.uuid4().hex  # type: ignore[attr-defined]
+        request_id.set(request.id)  # type: ignore[attr-defined]
+
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        response["X-Request-ID"] = request.id  # type: ignore[attr-defined]
+        return response
+
+
+def _refuse(request: HttpRequest, code: str, status: int, message: str) -> HttpResponse:
+    dialect = dialect_for(request.path_info)
+    if dialect is None:
+        return handlers.page(request, status, message)
+    return problem_response(Problem(code, status, message), dialect)
+
+
+class OpenModeGuardMiddleware(_Middleware):
+    """In open mode, answers only this machine's own programs and pages."""
+
+    def before(self, request: HttpRequest) -> HttpResponse | None:
+        if not settings.OPEN_MODE:
+            return None
+        refusal = open_mode_refusal(host=request.META.get("HTTP_HOST", ""), origin=request.META.get("HTTP_ORIGIN", ""))
+        return _refuse(request, "forbidden", 403, refusal) if refusal else None
+
+
+class ProblemMiddleware(_Middleware):
+    """Words the failures of plain views as those of DRF's, and refuses NUL in addresses (PostgreSQL would fail on it)."""
+
+    def before(self, request: HttpRequest) -> HttpResponse | None:
+        if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
+            return _refuse(request, "malformed", 400, "The address must not contain NUL characters.")
+        return None
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        dialect = dialect_for(request.path_info)
+        if dialect is None and not isinstance(exception, DomainError):
+            return None  # pages: Django's handlers
+        problem = problem_from(exception, dialect)
+        if problem is None:
+            return None
+        if dialect is None:
+            return handlers.page(request, problem.status, problem.message)
+        return problem_response(problem, dialect)
+
+
+class ContentSecurityPolicyMiddleware(CSPMiddleware):
+    """The strict policy everywhere, the named looser one where a package's own templates carry inline script."""
+
+    def get_policy_parts(
+        self, request: HttpRequest, response: HttpResponseBase, report_only: bool = False
+    ) -> PolicyParts:
+        parts = super().get_policy_parts(request, response, report_only)
+        browsable = getattr(getattr(response, "accepted_renderer", None), "format", "") == "api"
+        if browsable or request.path_info.startswith(settings.CSP_LOOSE_PREFIXES):
+            parts.replace = {**settings.CSP_LOOSE_DIRECTIVES, **(parts.replace or {})}
+        return parts
