@@ -1,8 +1,8 @@
 """Write requirements/constraints.txt: the exact version of every package that requirements.txt brings in.
 
-The versions come from a fresh resolution (pip's own, nothing is installed), so a second run takes newer releases of what
-the requirement files do not pin themselves. Versions only, no addresses and no hashes: the same file serves any index and
-any platform.
+The versions come from a fresh resolution (pip's own, nothing is installed), so a second run takes newer releases of
+what the requirement files do not pin themselves. Versions only, no addresses and no hashes: the same file serves any
+index and any platform.
 """
 
 import json
@@ -13,8 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "requirements" / "constraints.txt"
-# torch is pinned in worker-torch.txt. Which build of it is taken, and so which of these it needs, depends on the machine;
-# each build pins its own. pip and setuptools belong to the environment.
+# torch is pinned in worker-torch.txt. Which build of it is taken, and so which of these it needs, depends on the
+# machine; each build pins its own. pip and setuptools belong to the environment.
 LEFT_OUT = re.compile(r"torch|triton|nvidia-.*|cuda-.*|pip|setuptools|wheel")
 # Asked for on some interpreters only: by redis on Python before 3.11.3, which Debian 12 has.
 SOMEWHERE_NEEDED = ["async-timeout"]

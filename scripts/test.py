@@ -72,7 +72,7 @@ def run(part: Part) -> None:
 
 
 def read_report(part: Part, report: Path) -> None:
-    cases = ElementTree.parse(report).getroot().iter("testcase")
+    cases = ElementTree.parse(report).getroot().iter("testcase")  # noqa: S314 (pytest wrote it)
     part.counts = {"passed": 0, "failed": 0, "skipped": 0}
     for case in cases:
         skip = case.find("skipped")

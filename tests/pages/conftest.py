@@ -1,0 +1,184 @@
+"""A real browser for the page tests: Debian's Chromium, driven by playwright.
+
+    def test_dashboard(new_page, axe):
+        page = new_page(viewport="phone", theme="dark")
+        page.goto(…)
+        axe(page)
+
+A page that logs an error to its console, or throws one, fails its test; `page_errors.allow(r"409")` says which are
+meant.
+Without Chromium these tests are skipped, each by its name.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+AXE_SOURCE = ROOT / "tests" / "assets" / "axe" / "axe.min.js"
+SCREENSHOTS = ROOT / "test-results" / "screenshots"
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_FLAGS = [
+    "--no-sandbox",  # root has no sandbox, and the pages are our own
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+VIEWPORTS = {"wide": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
+THEMES = ("light", "dark")
+WCAG_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+TIMEOUT_MS = 10_000
+
+NewPage = Callable[..., Page]
+
+
+class PageErrors:
+    """What the pages of one test logged as errors or threw."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self._allowed: list[re.Pattern[str]] = []
+
+    def allow(self, pattern: str) -> None:
+        """Let messages that match the regular expression pass: a refused request logs one too."""
+        self._allowed.append(re.compile(pattern))
+
+    def watch(self, page: Page) -> None:
+        page.on("console", lambda message: message.type == "error" and self.messages.append(message.text))
+        page.on("pageerror", lambda error: self.messages.append(f"uncaught: {error}"))
+
+    def unexpected(self) -> list[str]:
+        return [text for text in self.messages if not any(pattern.search(text) for pattern in self._allowed)]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the browser carries the mark `browser`, so that no test forgets it."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """Keep a screenshot of every open page of a test that failed."""
+    report = yield
+    if call.when == "call" and report.failed:
+        for number, page in enumerate(item.stash.get(OPEN_PAGES, [])):
+            name = re.sub(r"[^\w-]+", "_", f"{item.name}-{number}")
+            if not page.is_closed():
+                page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+    return report
+
+
+OPEN_PAGES = pytest.StashKey[list[Page]]()
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    """The browser's path; skips where there is none."""
+    for name in CHROMIUM_NAMES:
+        if path := shutil.which(name):
+            return path
+    pytest.skip("no Chromium on this machine (apt-get install chromium)")
+
+
+# Of a module, not of the session: while it runs, playwright's event loop is this thread's running one, and no
+# asynchronous test of another module could start its own.
+@pytest.fixture(scope="module")
+def browser(chromium_path: str) -> Iterator[Browser]:
+    # For the same reason Django takes this thread for an asynchronous one.
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=chromium_path, args=CHROMIUM_FLAGS)
+        yield chromium
+        chromium.close()
+    if before is None:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+    else:
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = before
+
+
+@pytest.fixture
+def page_errors() -> Iterator[PageErrors]:
+    errors = PageErrors()
+    yield errors
+    assert not errors.unexpected(), "errors in the browser's console"
+
+
+@pytest.fixture
+def new_page(request: pytest.FixtureRequest, browser: Browser, page_errors: PageErrors) -> Iterator[NewPage]:
+    """new_page(viewport="wide"|"phone", theme="light"|"dark", **context_options) -> a page with cookies of its own."""
+    contexts: list[BrowserContext] = []
+    pages = request.node.stash.setdefault(OPEN_PAGES, [])
+
+    def make(*, viewport: str = "wide", theme: str = "light", **options: Any) -> Page:
+        context = browser.new_context(
+            viewport=VIEWPORTS[viewport], color_scheme=theme, has_touch=viewport == "phone", **options
+        )
+        context.set_default_timeout(TIMEOUT_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page_errors.watch(page)
+        pages.append(page)
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def page(new_page: NewPage) -> Page:
+    """A wide, light page."""
+    return new_page()
+
+
+@pytest.fixture(scope="session")
+def axe() -> Callable[..., None]:
+    """axe(page) fails with every violation of WCAG's A and AA rules on the page, or within `selector`."""
+    source = AXE_SOURCE.read_text()
+
+    def check(page: Page, *, selector: str = "html") -> None:
+        if not page.evaluate("() => 'axe' in window"):
+            page.evaluate(source)
+        result = page.evaluate(
+            "([selector, tags]) => axe.run(selector, {runOnly: tags, resultTypes: ['violations']})", [selector, WCAG_AA]
+        )
+        violations = [
+            f"{violation['id']} ({violation['impact']}): {node['html'][:160]}  {node['failureSummary']}"
+            for violation in result["violations"]
+            for node in violation["nodes"]
+        ]
+        assert not violations, f"axe on {page.url}:\n  " + "\n  ".join(violations)
+
+    return check
+
+
+@pytest.fixture(scope="session")
+def fits_width() -> Callable[[Page], None]:
+    """fits_width(page) fails if the page scrolls sideways, naming the elements that stick out."""
+
+    def check(page: Page) -> None:
+        culprits = page.evaluate(
+            """() => {
+              const width = document.documentElement.clientWidth;
+              if (document.documentElement.scrollWidth <= width) return [];
+              const wide = [...document.querySelectorAll('body *')].filter((element) =>
+                element.getBoundingClientRect().right > width + 1 || element.scrollWidth > element.clientWidth + 1);
+              return ['html', ...wide.map((element) => element.outerHTML.slice(0, 120))];
+            }"""
+        )
+        assert not culprits, f"{page.url} is wider than {page.viewport_size}: {culprits[:6]}"
+
+    return check
