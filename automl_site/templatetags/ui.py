@@ -287,7 +287,7 @@ def sort_link(context: Mapping[str, Any], key: str, *, parameter: str = "sort") 
 
 
 @register.filter
-def page_numbers(paginator: Paginator[Any], number: int) -> list[int | None]:
+def page_numbers(paginator: "Paginator[Any]", number: int) -> list[int | None]:
     """The numbers that a pager shows around the present page; None stands for a gap."""
     shown = paginator.get_elided_page_range(number, on_each_side=2, on_ends=1)
     return [entry if isinstance(entry, int) else None for entry in shown]

@@ -1,80 +1,65 @@
-// The form for a new training job. It works on what the form marks:
+// The form for a new training job (templates/jobs/job_new.html). It works on what the form marks:
 //
-//   form[data-job-form]                 data-columns-url="/ui/datasets/{id}/columns.json"
-//   select or radios [data-model-type]  its value chooses which [data-model-fields="<value>"] fieldset is shown and sent
-//   select[data-dataset]                the data set; an upload in the form ([data-upload]) adds its own and chooses it
-//   select[data-target]                 filled with the data set's columns; data-selected: the one to choose
-//   [data-target-note]                  says what is going on
-//
-// columns.json: {"columns": [{"name": "…", "type": "…"}], "target": "the suggested one or null"}
+//   form[data-job-form]        data-fields-url: answers #config-fields for the form's model type and data, keeping what was typed
+//   [name="model_type"], [name="data_path"]   a change of either asks for the fields again
+//   select[data-dataset-pick]  choosing a data set writes its id into data_path; so does an upload anywhere in the page
+//   [data-fields-note]         (optional) says what is going on
 
-import { element } from "./dom.js";
+import { element, toast } from "./dom.js";
 
 class JobForm {
   constructor(form) {
     this.form = form;
-    this.dataset = form.querySelector("[data-dataset]");
-    this.target = form.querySelector("[data-target]");
-    this.note = form.querySelector("[data-target-note]");
+    this.path = form.elements.namedItem("data_path");
+    this.pick = form.querySelector("[data-dataset-pick]");
+    this.note = form.querySelector("[data-fields-note]");
     form.addEventListener("change", (event) => {
-      if (event.target.matches("[data-model-type]")) this.showModelFields();
-      if (event.target === this.dataset) this.loadColumns();
+      if (event.target === this.pick) this.choose(this.pick.value);
+      else if (event.target === this.path || event.target.name === "model_type") this.refresh();
     });
-    form.addEventListener("upload:done", (event) => this.uploaded(event.detail));
-    this.showModelFields();
-    if (this.dataset?.value) this.loadColumns();
-  }
-
-  showModelFields() {
-    const chosen =
-      this.form.querySelector("select[data-model-type]") ?? this.form.querySelector("[data-model-type]:checked");
-    if (!chosen) return;
-    for (const group of this.form.querySelectorAll("[data-model-fields]")) {
-      const shown = group.dataset.modelFields === chosen.value;
-      group.hidden = !shown;
-      group.disabled = !shown; // a disabled fieldset is not sent
-    }
+    document.addEventListener("upload:done", (event) => this.uploaded(event.detail));
   }
 
   uploaded({ dataset_id: id, filename }) {
-    if (![...this.dataset.options].some((option) => option.value === id)) {
-      this.dataset.append(element("option", { value: id }, `${filename} (${id})`));
+    if (this.pick) {
+      this.pick.append(element("option", { value: id }, filename));
+      this.pick.value = id;
     }
-    this.dataset.value = id;
-    delete this.target?.dataset.selected;
-    this.dataset.dispatchEvent(new Event("change", { bubbles: true }));
+    this.choose(id);
   }
 
-  async loadColumns() {
-    if (!this.target) return;
+  choose(id) {
+    if (!id) return;
+    this.path.value = id;
+    this.refresh();
+  }
+
+  async refresh() {
     this.request?.abort();
-    const id = this.dataset.value;
-    if (!id) {
-      this.fill([], null);
-      this.say("Choose a data set first.");
-      return;
-    }
     this.request = new AbortController();
+    const query = new URLSearchParams(new FormData(this.form));
+    query.delete("csrfmiddlewaretoken");
     this.say("Reading the columns…");
     try {
-      const url = this.form.dataset.columnsUrl.replace("{id}", encodeURIComponent(id));
-      const response = await fetch(url, { headers: { Accept: "application/json" }, signal: this.request.signal });
-      if (!response.ok) throw new Error(`columns: HTTP ${response.status}`);
-      const { columns, target } = await response.json();
-      this.fill(columns, target);
-      this.say(`${columns.length} columns; the target is what the model learns to predict.`);
+      const response = await fetch(`${this.form.dataset.fieldsUrl}?${query}`, { signal: this.request.signal });
+      if (!response.ok) throw new Error(`fields: HTTP ${response.status}`);
+      this.replaceFields(await response.text());
+      this.say("");
     } catch (error) {
-      if (error.name === "AbortError") return;
-      this.fill([], null);
-      this.say("The columns could not be read. Choose the data set again, or leave the target to the platform (the last column).");
+      if (error.name === "AbortError") return; // a newer choice is on its way
+      this.say("");
+      toast("The form's fields could not be read", { text: "What you typed is still here. Change the model type or the data again." });
     }
   }
 
-  fill(columns, suggested) {
-    const wanted = this.target.dataset.selected || suggested || "";
-    const options = columns.map(({ name, type }) => element("option", { value: name }, type ? `${name} (${type})` : name));
-    this.target.replaceChildren(element("option", { value: "" }, "Last column"), ...options);
-    this.target.value = columns.some(({ name }) => name === wanted) ? wanted : "";
+  replaceFields(html) {
+    const fresh = new DOMParser().parseFromString(html, "text/html").getElementById("config-fields");
+    const old = document.getElementById("config-fields");
+    const open = [...old.querySelectorAll("details")].map((details) => details.open);
+    const focused = old.contains(document.activeElement) ? document.activeElement.id : null;
+    old.replaceWith(fresh);
+    fresh.querySelectorAll("details").forEach((details, i) => (details.open ||= Boolean(open[i])));
+    if (focused) document.getElementById(focused)?.focus();
   }
 
   say(words) {
