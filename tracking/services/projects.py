@@ -1,0 +1,65 @@
+"""Writes of projects."""
+
+from django.core.exceptions import ValidationError
+
+from automl_site.errors import Forbidden, InvalidSpec, NotFound
+from tracking import text
+from tracking.models import Project, User
+
+JOBS_PROJECT_NAME = "Jobs"
+
+
+def project_create(*, owner: User, name: str, description: str = "", is_public: bool = False) -> Project:
+    """A new project of `owner`.
+
+    Raises:
+        InvalidSpec: name or description; `errors` names the field.
+    """
+    project = Project(owner=owner, name=name.strip(), description=description, is_public=is_public)
+    errors = {
+        field: ["It may not contain NUL characters or half a surrogate pair."]
+        for field in ("name", "description")
+        if not text.is_storable(getattr(project, field))
+    }
+    try:
+        project.clean_fields(exclude=["owner"])
+    except ValidationError as error:
+        errors |= error.message_dict
+    if errors:
+        raise InvalidSpec(errors=errors)
+    project.save(force_insert=True)
+    return project
+
+
+def jobs_project(user: User) -> Project:
+    """The private project that takes the runs of `user`'s jobs, made when first needed.
+
+    One that lies in the trash is taken out of it: a new job's run would be invisible there.
+    """
+    # The constraint of one a user makes this safe against a second request doing the same.
+    project, _ = Project.objects.get_or_create(
+        owner=user, kind=Project.Kind.JOBS, defaults={"name": JOBS_PROJECT_NAME, "is_public": False}
+    )
+    if project.deleted_at is not None:
+        project.deleted_at = None
+        project.save(update_fields=["deleted_at", "updated_at"])
+    return project
+
+
+def project_for_submission(*, user: User, project_id: int | None) -> Project:
+    """Where a job's run is to live: the project of that id, or without one the user's own project for jobs.
+
+    Raises:
+        NotFound: no such project, or not `user`'s to see.
+        Forbidden: `user` may see it but not submit into it.
+    """
+    if project_id is None:
+        return jobs_project(user)
+    project = Project.objects.visible_to(user).live().filter(pk=project_id).first()
+    if project is None:
+        raise NotFound(f"Project {project_id} not found")
+    if not Project.objects.changeable_by(user).filter(pk=project.pk).exists():
+        raise Forbidden(
+            f"You may read project {project_id}, but not submit into it; ask its owner for the role editor."
+        )
+    return project
