@@ -100,6 +100,8 @@ wanted=$(digest)
 [ "$(cat "$stamps/$group" 2>/dev/null)" = "$wanted" ] && exit 0
 
 mkdir -p "$stamps"
+# pip ends by itself on Ctrl-C, half a package unpacked: leave before the next line takes that for an ordinary failure.
+trap 'exit 130' INT TERM
 : >"$stamps/installing"
 echo "Installing $files …"
 started=$SECONDS
