@@ -5,6 +5,8 @@ foreign name that was pointed at 127.0.0.1) and at `Origin` (a page of another s
 """
 
 import ipaddress
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -46,13 +48,14 @@ def open_mode_refusal(*, host: str, origin: str) -> str | None:
     return None
 
 
-def client_address(*, peer: str, forwarded_for: str) -> str:
-    """The caller's address for limits: the peer's, or, behind N trusted proxies, the N-th last of X-Forwarded-For.
+def client_address(meta: Mapping[str, Any]) -> str:
+    """The caller's address for limits, from a request's META.
 
-    IPv6 addresses are cut to their /64, which is what one customer usually has.
+    It is the peer's, or, behind N trusted proxies, the N-th last of X-Forwarded-For. IPv6 addresses are cut to /64,
+    which is what one customer usually has.
     """
-    address = peer
-    hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
+    address = meta.get("REMOTE_ADDR") or ""
+    hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
     if settings.TRUSTED_PROXIES and hops:
         address = hops[-min(settings.TRUSTED_PROXIES, len(hops))]
     try:

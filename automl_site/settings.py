@@ -23,7 +23,7 @@ DEBUG = env.bool("DEBUG", default=False) and not PRODUCTION
 
 SECRET_KEY = env.str("SECRET_KEY", default="") or ("" if PRODUCTION else site_env.secret_key(DATA_DIR))
 
-# Open mode: anonymous callers stand for the user `local`. `manage.py up` turns it on for the embedded profile on loopback.
+# Open mode: anonymous callers are the user `local`. `manage.py up` turns it on for the embedded profile on loopback.
 OPEN_MODE = env.bool("AUTOML_OPEN", default=False)
 OPEN_USERNAME = "local"
 REGISTRATION_OPEN = env.str("AUTOML_REGISTRATION", default="open" if not PRODUCTION else "closed") == "open"
@@ -108,7 +108,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
 else:
-    # Under ASGI CONN_MAX_AGE holds no connection, a pool does. A forked child must not inherit a pooled socket: none in workers.
+    # Under ASGI CONN_MAX_AGE holds no connection, a pool does. A forked child must not inherit a pooled socket: not in
+    # workers.
     _database["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 16, "timeout": 10}} if ROLE == "web" else {}
     if ROLE in ("worker", "reconciler"):
         _database["CONN_MAX_AGE"] = None
@@ -169,7 +170,6 @@ if PRODUCTION:
     ]
 LOGIN_URL = "/login"
 LOGIN_REDIRECT_URL = "/ui/"
-LOGOUT_REDIRECT_URL = "/login"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
 CSRF_FAILURE_VIEW = "api.base.handlers.csrf_failure"
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
@@ -207,6 +207,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.base.renderers.LenientNegotiation",
     "URL_FORMAT_OVERRIDE": None,  # `?format=` belongs to the contracts (`?format=gguf`)
+    "DEFAULT_THROTTLE_CLASSES": ["api.base.throttling.ContractThrottle"],
     "EXCEPTION_HANDLER": "api.base.problems.exception_handler",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
@@ -232,6 +233,7 @@ RATE_LIMITS = {
     "llm_user": env.str("AUTOML_RATE_LLM_USER", default="1000/m"),
     "job_queue": env.str("AUTOML_RATE_JOB_QUEUE", default=""),
     "automl": env.str("AUTOML_RATE_AUTOML", default=""),
+    "metric_learning": env.str("AUTOML_RATE_METRIC_LEARNING", default=""),
 }
 # Behind a proxy that sets it, the caller's address is the last-but-N entry of X-Forwarded-For; 0: the peer's address.
 TRUSTED_PROXIES = env.int("AUTOML_TRUSTED_PROXIES", default=0)
@@ -272,7 +274,7 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
 
-# --- Logs: one line a record on standard error; the supervisor gathers its children's lines into one file. --------------
+# --- Logs: one line a record on standard error; the supervisor gathers its children's lines into one file -----------
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

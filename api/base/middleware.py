@@ -84,12 +84,20 @@ class OpenModeGuardMiddleware(_Middleware):
 
 
 class ProblemMiddleware(_Middleware):
-    """Words the failures of plain views as those of DRF's, and refuses NUL in addresses (PostgreSQL would fail on it)."""
+    """Words the failures of plain views as those of DRF's, and refuses NUL in addresses (PostgreSQL fails on it)."""
 
     def before(self, request: HttpRequest) -> HttpResponse | None:
         if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
             return _refuse(request, "malformed", 400, "The address must not contain NUL characters.")
         return None
+
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        usage = getattr(request, "rate_usage", None)
+        if usage is not None:
+            response["X-RateLimit-Limit"] = str(usage.limit)
+            response["X-RateLimit-Remaining"] = str(usage.remaining)
+            response["X-RateLimit-Reset"] = str(usage.reset_at)
+        return response
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         dialect = dialect_for(request.path_info)

@@ -19,7 +19,7 @@ _LONG_INTEGER = re.compile(rb"\d{19}")
 
 
 def read_bounded(stream: IO[bytes], context: dict[str, Any]) -> bytes:
-    """The whole body. Raises TooLarge beyond DATA_UPLOAD_MAX_MEMORY_SIZE: Django only checks bodies that it reads itself."""
+    """The whole body. Raises TooLarge beyond DATA_UPLOAD_MAX_MEMORY_SIZE: Django checks only what it reads itself."""
     limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     request = context.get("request")
     announced = int((request.META.get("CONTENT_LENGTH") if request else 0) or 0)

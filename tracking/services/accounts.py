@@ -9,6 +9,7 @@ from django.contrib.auth.models import update_last_login
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from automl_site import rates
@@ -52,17 +53,7 @@ def user_create(*, username: str, email: str, password: str, is_operator: bool =
         is_staff=is_operator,
         is_superuser=is_operator,
     )
-    errors: dict[str, list[str]] = {}
-    if user.username.lower() == settings.OPEN_USERNAME:
-        errors["username"] = [f"The name '{user.username}' is reserved; choose another one."]
-    elif User.objects.filter(username__iexact=user.username).exists():
-        errors["username"] = ["A user with that username already exists."]
-    if User.objects.filter(email__iexact=user.email).exists():
-        errors["email"] = ["A user with that e-mail address already exists."]
-    try:
-        user.clean_fields(exclude=["password"])
-    except ValidationError as error:
-        errors = {**error.message_dict, **errors}
+    errors = _identity_errors(user)
     try:
         check_new_password(password, user=user)
     except InvalidSpec as error:
@@ -78,6 +69,41 @@ def user_create(*, username: str, email: str, password: str, is_operator: bool =
             errors={"username": ["A user with that username or e-mail address already exists."]}
         ) from None
     return user
+
+
+def _identity_errors(user: User) -> dict[str, list[str]]:
+    """What speaks against the name and the address of a user that is about to be saved, by field."""
+    try:
+        user.clean_fields(exclude=["password"])
+    except ValidationError as error:
+        # Nothing is looked up by a name that may not be one (a NUL in it would fail in PostgreSQL).
+        return error.message_dict
+    errors: dict[str, list[str]] = {}
+    others = User.objects.exclude(pk=user.pk)
+    # One signs in by either, so neither may be the other of somebody else.
+    if user.username.lower() == settings.OPEN_USERNAME:
+        errors["username"] = [f"The name '{user.username}' is reserved; choose another one."]
+    elif others.filter(Q(username__iexact=user.username) | Q(email__iexact=user.username)).exists():
+        errors["username"] = ["A user with that username already exists."]
+    if others.filter(Q(email__iexact=user.email) | Q(username__iexact=user.email)).exists():
+        errors["email"] = ["A user with that e-mail address already exists."]
+    return errors
+
+
+def profile_update(*, user: User, first_name: str, last_name: str, email: str) -> None:
+    """Change one's own names and e-mail address. Raises InvalidSpec by field."""
+    changed = User.objects.get(pk=user.pk)
+    changed.first_name, changed.last_name = first_name.strip(), last_name.strip()
+    changed.email = User.objects.normalize_email(email.strip())
+    errors = _identity_errors(changed)
+    errors.pop("username", None)  # it is not what changes
+    if errors:
+        raise InvalidSpec(errors=errors)
+    try:
+        with transaction.atomic():
+            changed.save(update_fields=["first_name", "last_name", "email", "updated_at"])
+    except IntegrityError:  # somebody else took the address at the same time
+        raise InvalidSpec(errors={"email": ["A user with that e-mail address already exists."]}) from None
 
 
 def operator_create(*, username: str, password: str) -> User:

@@ -1,0 +1,82 @@
+"""The contracts' own limits, counted by `automl_site.rates`. Pages are never limited by them."""
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from api.base.dialect import dialect_for
+from automl_site import rates
+from automl_site.errors import RateLimited
+from automl_site.origins import client_address
+from tracking.models import User
+
+if TYPE_CHECKING:  # rest_framework.views imports this module, by the settings' name for it
+    from rest_framework.views import APIView
+
+# What counts the calls of signed-in users, and (last column) of anonymous ones, by settings.RATE_LIMITS' names.
+_LIMITS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "tracking": (("tracking_minute", "tracking_hour"), ()),
+    "automl": (("automl",), ("automl",)),
+    "job-queue": (("job_queue",), ("job_queue",)),
+    "metric-learning": (("metric_learning",), ("metric_learning",)),
+    "llm-pipelines": (("llm_user",), ("llm_anonymous",)),
+}
+
+
+def count_call(request: HttpRequest, user: User | AnonymousUser) -> rates.Usage | None:
+    """Count one call of `user` at this path; the tightest usage, or None where nothing is limited.
+
+    It is kept on the request, for the X-RateLimit headers of the answer (`ProblemMiddleware`).
+    """
+    dialect = dialect_for(request.path_info)
+    if dialect is None:
+        return None
+    signed_in, anonymous = _LIMITS[dialect.name]
+    # In open mode `local` stands for whoever calls: those are told apart by their addresses.
+    known = isinstance(user, User) and user.username != settings.OPEN_USERNAME
+    subject = f"user:{user.pk}" if known else f"address:{client_address(request.META)}"
+    usages = rates.hit(*(rates.limit_for(name, subject) for name in (signed_in if known else anonymous)))
+    if not usages:
+        return None
+    exceeded = [usage for usage in usages if usage.exceeded]
+    usage = max(exceeded, key=lambda u: u.retry_after) if exceeded else min(usages, key=lambda u: u.remaining)
+    request.rate_usage = usage  # type: ignore[attr-defined]
+    return usage
+
+
+def throttle_view(request: HttpRequest, user: User) -> None:
+    """The same for plain views. Raises RateLimited."""
+    usage = count_call(request, user)
+    if usage is not None and usage.exceeded:
+        raise RateLimited(retry_after=usage.retry_after)
+
+
+class ContractThrottle(BaseThrottle):
+    """DRF's hook: every view is counted against the limits of the contract that its path belongs to."""
+
+    usage: rates.Usage | None = None
+
+    def allow_request(self, request: Request, view: "APIView") -> bool:
+        self.usage = count_call(request._request, request.user)
+        return self.usage is None or not self.usage.exceeded
+
+    def wait(self) -> float | None:
+        return self.usage.retry_after if self.usage else None
+
+
+class RegisterThrottle(BaseThrottle):
+    """Accounts made from one address."""
+
+    usage: rates.Usage | None = None
+
+    def allow_request(self, request: Request, view: "APIView") -> bool:
+        usages = rates.hit(rates.limit_for("register", f"address:{client_address(request.META)}"))
+        self.usage = usages[0] if usages else None
+        return self.usage is None or not self.usage.exceeded
+
+    def wait(self) -> float | None:
+        return self.usage.retry_after if self.usage else None
