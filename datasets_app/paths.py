@@ -269,13 +269,17 @@ def _inside(root: Path, relative: str) -> Path:
 
 
 def _refuse_links_out(folder: Path) -> None:
-    """A folder with a link that leads out of the data root is not opened: who reads the folder would follow it."""
+    """Who reads a folder follows its links: none may lead out of the data root, or into what belongs to somebody."""
     root = _root()
     for place, folders, files in os.walk(folder):
         for name in (*folders, *files):
             path = Path(place, name)
-            if path.is_symlink() and root not in Path(os.path.realpath(path)).parents:
-                raise _Refused(f"{path.relative_to(folder)} leads out of the data root")
+            if not path.is_symlink():
+                continue
+            real = Path(os.path.realpath(path))
+            shared = root in real.parents and real.relative_to(root).parts[0].casefold() not in OWNED_FOLDERS
+            if not shared and folder not in real.parents:
+                raise _Refused(f"{path.relative_to(folder)} leads out of the folder")
 
 
 # --- The words ------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,6 +22,18 @@ class Stored:
 
     size: int
     sha256: str
+
+
+@dataclass(frozen=True)
+class StagedFolder:
+    """A folder that was copied into the storage but is not there yet.
+
+    `publish` may be called again after it has succeeded: the second time changes nothing. `discard` removes what was
+    not published, and must be called at last.
+    """
+
+    publish: Callable[[], None]
+    discard: Callable[[], None]
 
 
 class Storage(ABC):
@@ -44,11 +56,19 @@ class Storage(ABC):
         """Remove the file at `key`; nothing happens if there is none."""
 
     @abstractmethod
-    def put_folder(self, key: str, source: Path) -> None:
-        """Store a copy of a folder's regular files, at any depth. Raises ValueError for links and special files.
+    def stage_folder(self, key: str, source: Path) -> "StagedFolder":
+        """Copy a folder's regular files, at any depth, to where `publish` makes them the folder at `key` in an instant.
 
-        Readers see the folder as it was before, or whole.
+        Raises ValueError for links and special files.
         """
+
+    def put_folder(self, key: str, source: Path) -> None:
+        """`stage_folder` and `publish` in one. Readers see the folder as it was before, or whole."""
+        staged = self.stage_folder(key, source)
+        try:
+            staged.publish()
+        finally:
+            staged.discard()
 
     @abstractmethod
     def local_folder(self, key: str) -> Path:
@@ -100,7 +120,7 @@ def copy_stream(source: BinaryIO, target: BinaryIO, *, max_bytes: int | None = N
         size += len(chunk)
         if max_bytes is not None and size > max_bytes:
             raise TooLarge(
-                f"The file is larger than the {max_bytes} bytes allowed (at least {size} bytes were sent).",
+                f"The file is larger than the {max_bytes:,} bytes allowed (at least {size:,} bytes were sent).",
                 details={"max_bytes": max_bytes, "size_bytes": size},
             )
         digest.update(chunk)

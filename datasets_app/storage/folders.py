@@ -6,7 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from datasets_app.storage.base import Storage, checked_key, disk_errors, regular_files
+from datasets_app.storage.base import StagedFolder, Storage, checked_key, disk_errors, regular_files
 
 
 class FolderStorage(Storage):
@@ -51,25 +51,36 @@ class FolderStorage(Storage):
                 with suppress(OSError):  # others lie in it
                     path.parent.rmdir()
 
-    def put_folder(self, key: str, source: Path) -> None:
+    def stage_folder(self, key: str, source: Path) -> StagedFolder:
         target = self._path(key)
         files = regular_files(source)
-        with disk_errors(f"putting folder {key}"):
+        draft, old = _draft_of(target), _draft_of(target)
+
+        def discard() -> None:
+            shutil.rmtree(draft, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+        def publish() -> None:
+            with disk_errors(f"publishing folder {key}"):
+                if not draft.exists() and target.exists():
+                    return
+                if target.exists():
+                    target.rename(old)  # a folder cannot be renamed over one that holds files
+                draft.rename(target)
+                _sync(target.parent)
+
+        with disk_errors(f"staging folder {key}"):
             target.parent.mkdir(parents=True, exist_ok=True)
-            draft, old = _draft_of(target), _draft_of(target)
             try:
                 draft.mkdir()
                 for file in files:
                     (draft / file).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(source / file, draft / file)
                     _sync(draft / file)
-                if target.exists():
-                    target.rename(old)  # a folder cannot be renamed over one that holds files
-                draft.rename(target)
-                _sync(target.parent)
-            finally:
-                shutil.rmtree(draft, ignore_errors=True)
-                shutil.rmtree(old, ignore_errors=True)
+            except BaseException:
+                discard()
+                raise
+        return StagedFolder(publish=publish, discard=discard)
 
     def local_folder(self, key: str) -> Path:
         path = self._path(key)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from automl_site.errors import StorageError
-from datasets_app.storage.base import Storage, checked_key, regular_files
+from datasets_app.storage.base import StagedFolder, Storage, checked_key, regular_files
 from datasets_app.storage.cache import LocalCache
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class ObjectStorage(Storage):
     def exists(self, key: str) -> bool:
         return self.version(key) is not None
 
-    def put_folder(self, key: str, source: Path) -> None:
+    def stage_folder(self, key: str, source: Path) -> StagedFolder:
         files = []
         for file in regular_files(source):
             path = source / file
@@ -69,7 +69,9 @@ class ObjectStorage(Storage):
             digest = _sha256(path)
             self.put_file(f"{key}/{digest}/{file.as_posix()}", path)
             files.append({"path": file.as_posix(), "size": path.stat().st_size, "sha256": digest})
-        self.put_bytes(f"{key}/{MANIFEST}", json.dumps({"files": files}).encode())
+        manifest = json.dumps({"files": files}).encode()
+        # What was not published stays, without harm: it lies by content, and a later publication may name it.
+        return StagedFolder(publish=lambda: self.put_bytes(f"{key}/{MANIFEST}", manifest), discard=lambda: None)
 
     def local_folder(self, key: str) -> Path:
         version = self.version(f"{key}/{MANIFEST}")
