@@ -52,7 +52,8 @@ function setNavigation(open) {
     backdrop.className = "nav-backdrop";
     backdrop.addEventListener("click", () => setNavigation(false));
     frame.append(backdrop);
-    document.querySelector("#navigation a[aria-current], #navigation a")?.focus();
+    const navigation = document.getElementById("navigation");
+    (navigation.querySelector("a[aria-current]") ?? navigation.querySelector("a")).focus();
   }
 }
 

@@ -24,13 +24,14 @@ async function fetchSeries(url) {
 class JobPage {
   constructor(root) {
     this.root = root;
-    this.status = root.querySelector("[data-live-status]")?.dataset.status;
-    const log = root.querySelector("[data-log]");
+    // The marks may stand anywhere in the page, e.g. beside its heading.
+    this.status = document.querySelector("[data-live-status]")?.dataset.status;
+    const log = document.querySelector("[data-log]");
     this.log = log && new LogView(log);
-    const charts = root.querySelector("[data-charts]");
+    const charts = document.querySelector("[data-charts]");
     this.board = charts && root.dataset.series ? new ChartBoard(charts, { url: root.dataset.series }) : null;
     this.metrics = new Map();
-    for (const node of root.querySelectorAll("[data-live-metrics] dd[data-metric]")) this.metrics.set(node.dataset.metric, node);
+    for (const node of document.querySelectorAll("[data-live-metrics] dd[data-metric]")) this.metrics.set(node.dataset.metric, node);
     this.pageTitle = document.title;
   }
 
@@ -53,7 +54,7 @@ class JobPage {
     const lastId = this.board ? Math.min(logSeen, chartsSeen) : logSeen;
     this.connection = new LiveConnection(this.root.dataset.socket, {
       lastId,
-      indicators: [...this.root.querySelectorAll("[data-connection]")],
+      indicators: [...document.querySelectorAll("[data-connection]")],
       onMessage: (message) => this.receive(message, { logSeen, chartsSeen }),
     });
     this.clock = setInterval(() => this.tick(), 1000);
@@ -70,15 +71,15 @@ class JobPage {
   }
 
   showJob({ status, progress, message, eta_seconds: eta, attempt }) {
-    for (const badge of this.root.querySelectorAll("[data-live-status]")) setStatus(badge, status);
-    const left = status === "running" && Number.isFinite(eta) ? `about ${duration(eta)} left` : "";
-    for (const node of this.root.querySelectorAll("[data-live-progress]")) {
+    for (const badge of document.querySelectorAll("[data-live-status]")) setStatus(badge, status);
+    const left = status === "running" && Number.isFinite(eta) ? `about ${duration(Math.ceil(eta))} left` : "";
+    for (const node of document.querySelectorAll("[data-live-progress]")) {
       node.querySelector("progress").value = progress;
       node.querySelector(".progress-value").textContent = percent(progress);
       const note = node.querySelector(".progress-note");
       if (note) note.textContent = [message, left].filter(Boolean).join(" · ");
     }
-    if (attempt) for (const node of this.root.querySelectorAll("[data-live-attempt]")) node.textContent = attempt;
+    if (attempt) for (const node of document.querySelectorAll("[data-live-attempt]")) node.textContent = attempt;
     document.title = status === "running" ? `${percent(progress)} · ${this.pageTitle}` : this.pageTitle;
     if (status !== this.status) {
       this.status = status;
@@ -87,7 +88,7 @@ class JobPage {
   }
 
   showMetric(name, value) {
-    const list = this.root.querySelector("[data-live-metrics]");
+    const list = document.querySelector("[data-live-metrics]");
     if (!list) return;
     let node = this.metrics.get(name);
     if (!node) {
@@ -101,7 +102,7 @@ class JobPage {
 
   tick() {
     if (this.status !== "running") return;
-    for (const node of this.root.querySelectorAll("[data-live-elapsed]")) {
+    for (const node of document.querySelectorAll("[data-live-elapsed]")) {
       const since = new Date(node.dataset.since);
       if (!Number.isNaN(since.getTime())) node.textContent = duration(Math.max(1, Math.round((Date.now() - since) / 1000)));
     }

@@ -3,7 +3,9 @@
 import { copyText, element, setIcon, toast } from "./dom.js";
 
 const MOST_LINES = 5000;
+const SLACK = 500; // lines above that are removed this many at once: removing the first ones moves all the others
 const RANK = { INFO: 0, WARN: 1, ERROR: 2 };
+const DRAW_EVERY = 100; // ms at most between a line's arrival and its being shown
 const ANNOUNCE_EVERY = 5000; // ms; a screen reader is told of problems, not of each line
 
 export class LogView {
@@ -37,14 +39,12 @@ export class LogView {
   /** @param {{id: number, level: string, message: string, timestamp: string}} line */
   append(line) {
     this.waiting.push(line);
-    this.frame ??= requestAnimationFrame(() => this.flush());
-    // A hidden page draws no frames: keep what waits there bounded too.
-    if (this.waiting.length > MOST_LINES) this.flush();
+    if (this.waiting.length > 2 * MOST_LINES) this.dropped += this.waiting.splice(0, MOST_LINES).length;
+    this.timer ??= setTimeout(() => this.flush(), DRAW_EVERY);
   }
 
   flush() {
-    cancelAnimationFrame(this.frame);
-    this.frame = null;
+    this.timer = null;
     const lines = this.waiting.splice(0);
     const skipped = Math.max(0, lines.length - MOST_LINES);
     const fragment = document.createDocumentFragment();
@@ -54,9 +54,10 @@ export class LogView {
       fragment.append(item);
     }
     this.list.append(fragment);
-    let surplus = this.list.childElementCount - MOST_LINES;
-    this.dropped += skipped + Math.max(0, surplus);
-    while (surplus-- > 0) this.list.firstElementChild.remove();
+    const excess = this.list.childElementCount - MOST_LINES;
+    const surplus = excess > SLACK ? excess : 0;
+    this.dropped += skipped + surplus;
+    for (let i = 0; i < surplus; i++) this.list.firstElementChild.remove();
     this.count();
     this.announce(lines);
     if (this.following) this.toEnd();

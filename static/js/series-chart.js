@@ -162,7 +162,6 @@ export class SeriesChart {
         focus: { alpha: 0.2 },
         cursor: {
           sync: { key: this.group },
-          focus: { prox: 24 },
           drag: { x: true, y: false, setScale: false },
           bind: { dblclick: () => () => this.zoomGroup(null) },
         },
@@ -227,7 +226,11 @@ export class SeriesChart {
   }
 
   zoomGroup(range) {
-    for (const chart of groups.get(this.group)) chart.zoom(range);
+    for (const chart of groups.get(this.group)) {
+      chart.zoom(range);
+      // The cursors of the others would stay where they were in pixels, which is another step now.
+      if (chart !== this) chart.plot?.setCursor({ left: -10, top: -10 }, false);
+    }
     this.onZoom(range);
   }
 
@@ -259,7 +262,7 @@ export class SeriesChart {
   buildTools(tools) {
     const button = (words, label, act) => {
       const node = element("button", { class: "button button-quiet button-small", type: "button", title: label }, words);
-      node.setAttribute("aria-label", `${label}: ${this.title}`);
+      node.setAttribute("aria-label", `${words}: ${label.toLowerCase()}, ${this.title}`);
       node.addEventListener("click", act);
       return node;
     };
@@ -268,7 +271,7 @@ export class SeriesChart {
     this.logButton = button("Log", "Logarithmic scale", () => this.setLog(!this.log));
     this.logButton.setAttribute("aria-pressed", "false");
     this.smoothInput = element("input", {
-      type: "range", min: 0, max: 0.99, step: 0.01, value: 0, "aria-label": `Smoothing of ${this.title}`,
+      type: "range", min: 0, max: 0.99, step: 0.01, value: 0, "aria-label": `Smooth ${this.title}`,
     });
     this.smoothInput.addEventListener("input", () => this.smoothGroup(Number(this.smoothInput.value)));
     tools.replaceChildren(
@@ -317,7 +320,7 @@ export class SeriesChart {
     let i = 0;
     for (const series of this.series.values()) {
       if (!this.legendValues[i]) return; // a new series whose legend is about to be built
-      const value = hovering ? this.plot.data[1 + i * lines][at] : series.values.at(-1);
+      const value = hovering ? lastAt(this.plot.data[1 + i * lines], at) : series.values.at(-1);
       this.legendValues[i].textContent = value === undefined ? "" : number(value);
       i += 1;
     }
@@ -417,6 +420,13 @@ export class SeriesChart {
     groups.get(this.group).delete(this);
     this.plot?.destroy();
   }
+}
+
+/** The value at an index, or the one before it where a series has no point there. */
+function lastAt(column, index) {
+  let at = index;
+  while (at > 0 && column[at] === undefined) at -= 1;
+  return column[at];
 }
 
 function lineSample(colour, dash) {
