@@ -156,11 +156,11 @@ def credentials_check(*, username: str, password: str, address: str) -> User:
             "Too many failed attempts to sign in; try again later.", retry_after=max(u.retry_after for u in over)
         )
     user = user_by_login(username.strip()) if "\0" not in username else None
-    known = user is not None and user.has_usable_password()
-    stored = user.password if user is not None and known else _hash_of_nothing(settings.PASSWORD_HASHERS[0])
-    # Rehashes with the present hasher's parameters when they have changed.
-    correct = check_password(password[:4096], stored, setter=user.set_password if user and known else None)
-    if user is None or not known or not correct or not user.is_active:
+    if user is None or not user.has_usable_password():
+        check_password(password[:4096], _hash_of_nothing(settings.PASSWORD_HASHERS[0]))
+        raise Unauthenticated()
+    # It also renews a hash that an older hasher made.
+    if not user.check_password(password[:4096]) or not user.is_active:
         raise Unauthenticated()
     rates.undo(*limits)
     return user
