@@ -1,8 +1,8 @@
 """`logistic_regression`: scikit-learn's LogisticRegression on scaled features.
 
 With the default solver, lbfgs, every iteration is seen through scikit-learn's own callbacks, which leave the result as
-it is: progress counts iterations, and the chart shows the held-out accuracy. The other solvers are one call that nothing
-can look into. A fit cannot be resumed; an interrupted training starts over.
+it is: progress counts iterations, and the chart shows the held-out accuracy. The other solvers are one call that
+nothing can look into. A fit cannot be resumed; an interrupted training starts over.
 """
 
 import time
@@ -21,7 +21,7 @@ from trainers.tabular import store
 from trainers.tabular.data import Data, class_weights, column_importances, load_data
 from trainers.tabular.predictor import TabularPredictor, classes_of
 from trainers.tabular.result import finish
-from trainers.tabular.watch import Watch, warnings_to_log
+from trainers.tabular.watch import Watch, fitting
 
 TRUSTED: list[str] = []  # all of its types are scikit-learn's public ones, which skops knows
 WATCHED_ROWS = 2000  # held-out rows that the chart is drawn from
@@ -55,7 +55,7 @@ def train(config: LogisticRegressionConfig, data_path: Path, out: Path, reporter
         model = OneVsRestClassifier(classifier)
 
     # Fit
-    with Watch(reporter) as watch, warnings_to_log(reporter):
+    with Watch(reporter) as watch, fitting(reporter):
         watch.phase(0.05, 0.05, f"fitting ({config.solver})")
         if config.solver == "lbfgs":
             classifier.set_callbacks(_Iterations(config, data, reporter, watch))
@@ -130,7 +130,7 @@ class _Iterations:
         accuracy = float(accuracy_score(self.y, fitted_estimator.predict(self.X)))
         self.reporter.metrics({"val_accuracy": accuracy}, step=iteration)
         # max_iter is a limit: most fits converge long before it.
-        self.watch.step(0.05 + 0.9 * iteration / self.most, f"iteration {iteration} of at most {self.most}")
+        self.watch.step(0.05 + 0.89 * iteration / self.most, f"iteration {iteration} of at most {self.most}")
         if self.verbose:
             self.reporter.log("INFO", f"iteration {iteration}: val_accuracy {accuracy:.4f}")
         self.scoring += time.perf_counter() - now

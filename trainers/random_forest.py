@@ -25,7 +25,7 @@ from trainers.tabular.data import Data, class_weights, column_importances, load_
 from trainers.tabular.predictor import TabularPredictor, classes_of
 from trainers.tabular.result import finish
 from trainers.tabular.trees import TreeCheckpoint, check_trees
-from trainers.tabular.watch import Watch, warnings_to_log
+from trainers.tabular.watch import Watch, fitting
 
 Forest: TypeAlias = "RandomForestClassifier | RandomForestRegressor"
 
@@ -49,7 +49,7 @@ def train(config: RandomForestConfig, data_path: Path, out: Path, reporter: Repo
     forest = _forest(config, data, reporter)
 
     # Loop
-    with Watch(reporter) as watch, warnings_to_log(reporter):
+    with Watch(reporter) as watch, fitting(reporter):
         watch.step(0.05, "growing trees")
         seconds = _grow(forest, X, data, config, reporter, watch)
 
@@ -100,7 +100,7 @@ def _grow(
     while True:
         grown = len(forest.estimators_)
         now = time.perf_counter()
-        watch.step(0.05 + 0.9 * grown / wanted, f"{grown} of {wanted} trees")
+        watch.step(0.05 + 0.89 * grown / wanted, f"{grown} of {wanted} trees")
         chart.draw(now - started)
         if config.verbose:
             reporter.log("INFO", f"{grown} of {wanted} trees")

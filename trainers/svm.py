@@ -20,14 +20,18 @@ from trainers.tabular import store
 from trainers.tabular.data import Data, class_weights, column_importances, load_data
 from trainers.tabular.predictor import TabularPredictor, classes_of
 from trainers.tabular.result import finish
-from trainers.tabular.watch import Watch, warnings_to_log
+from trainers.tabular.watch import Watch, fitting
 
 AUTO_PROBABILITY_ROWS = 5000
 MANY_ROWS = 20_000  # libsvm's time grows with the square of the rows
 FOLDS = 5
 PARTS = (40, 20)  # fits of n/40 and n/20 rows cost under 2 % of the whole where time grows as n^1.5 or faster
 WORTH_ESTIMATING = 5.0  # seconds
-TRUSTED = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration"]
+TRUSTED = [
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.model_selection._split.StratifiedKFold",
+]
 
 
 def train(config: SVMConfig, data_path: Path, out: Path, reporter: Reporter) -> TrainResult:
@@ -47,13 +51,13 @@ def train(config: SVMConfig, data_path: Path, out: Path, reporter: Reporter) -> 
         model = CalibratedClassifierCV(machine, cv=cv, ensemble=False)
 
     # Fit
-    with Watch(reporter) as watch, warnings_to_log(reporter):
+    with Watch(reporter) as watch, fitting(reporter):
         watch.phase(0.05, 0.05, "fitting")
         estimate = _estimate(machine, data, folds, watch)
         if estimate is not None:
             reporter.log("INFO", f"the fit will take about {estimate:.0f} s (an estimate from fits of small parts)")
         watch.stop_if_asked()
-        watch.phase(0.05, 0.95, "fitting", estimate)
+        watch.phase(0.05, 0.94, "fitting", estimate)
         started = time.perf_counter()
         model.fit(data.X_train, data.y_train)
         seconds = time.perf_counter() - started

@@ -80,12 +80,14 @@ def load_data(
 
 def class_weights(
     asked: Literal["balanced", "balanced_subsample"] | Mapping[str, float] | None, data: Data
-) -> str | dict[str, float] | None:
-    """`class_weight` for the classes that the training rows have. Raises DataProblem for a class that there is not."""
+) -> str | dict[str | int, float] | None:
+    """`class_weight` for the classes that the training rows have; 1 for those not named.
+
+    scikit-learn looks a text label up as an integer where it spells one. Raises DataProblem for a class that there is not.
+    """
     if asked is None or isinstance(asked, str):
         return asked
-    present = set(np.unique(data.y_train).tolist())
-    weights = {}
+    weights = dict.fromkeys(np.unique(data.y_train).tolist(), 1.0)
     for key, weight in asked.items():
         label = key if key in data.classes else _as_number_label(key)
         if label not in data.classes:
@@ -95,9 +97,16 @@ def class_weights(
                 f'class_weight names "{key[:100]}", which is no class of "{data.target}". {hint}',
                 details={"column": data.target, "field": "class_weight"},
             )
-        if label in present:
+        if label in weights:
             weights[label] = weight
-    return weights
+    return {_as_looked_up(label): weight for label, weight in weights.items()}
+
+
+def _as_looked_up(label: str) -> str | int:
+    try:
+        return int(label)
+    except ValueError:
+        return label
 
 
 def _as_number_label(key: str) -> str:

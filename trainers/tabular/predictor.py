@@ -73,6 +73,8 @@ class TabularPredictor:
     """
 
     def __init__(self, task: Task, columns: list[Column], encoder: Encoder, model: Any, classes: list[str]) -> None:
+        if getattr(model, "n_features_in_", None) != len(encoder.feature_names()):
+            raise ModelProblem("The model and its encoder do not belong together.")
         self.task: Task = task
         self.inputs = columns
         self.columns = [column.to_json() for column in columns]

@@ -48,7 +48,7 @@ class TreeCheckpoint:
 
     def load(self, template: Any) -> list[Any]:
         """The saved trees, as copies of the fitted `template` tree. Raises ModelProblem; FileNotFoundError for none."""
-        content = (self.folder / STATE).read_text(encoding="utf-8")
+        content = (self.folder / STATE).read_bytes()
         try:
             state = json.loads(content)
             if state["format_version"] != FORMAT_VERSION or state["fingerprint"] != self.fingerprint:
@@ -89,10 +89,12 @@ def check_trees(trees: list[Any]) -> None:
 
 def _pack(trees: list[Any]) -> dict[str, npt.NDArray[Any]]:
     states = [tree.tree_.__getstate__() for tree in trees]
+    nodes = np.zeros(sum(state["node_count"] for state in states), NODE_DTYPE)
+    np.concatenate([state["nodes"] for state in states], out=nodes)  # by itself it would drop the type's padding
     return {
         "node_count": np.array([state["node_count"] for state in states], np.int64),
         "max_depth": np.array([state["max_depth"] for state in states], np.int64),
-        "nodes": np.concatenate([state["nodes"] for state in states]),
+        "nodes": nodes,
         "values": np.concatenate([state["values"] for state in states]),
         "seed": np.array([tree.random_state for tree in trees], np.int64),
     }

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from trainers.protocol import Reporter, Stopped
+from trainers.protocol import Reporter, Stopped, TrainerError
 
 TICK = 1.0  # seconds between two reports
 
@@ -89,11 +89,19 @@ def _share(of_estimate: float) -> float:
 
 
 @contextmanager
-def warnings_to_log(reporter: Reporter) -> Iterator[None]:
-    """Python warnings become WARN lines, each once; deprecations are ours to mend and are left out."""
+def fitting(reporter: Reporter) -> Iterator[None]:
+    """Around calls of scikit-learn: its warnings become WARN lines, what it refuses becomes a TrainerError.
+
+    A warning is told once; deprecations are ours to mend, and left out.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        yield
+        try:
+            yield
+        except ValueError as error:
+            raise TrainerError(f"scikit-learn could not fit this model to this data: {error}") from error
+        except MemoryError as error:
+            raise TrainerError("The memory of this machine is too small for this model and data.") from error
     told = set()
     for warning in caught:
         text = " ".join(str(warning.message).split())[:300]
