@@ -5,7 +5,7 @@ import { relativeTime } from "./format.js";
 
 const root = document.documentElement;
 
-// --- Theme ---------------------------------------------------------------------------------------------------------------
+// --- Theme ---------------------------------------------------------------------------------------------------------
 
 function chosenTheme() {
   try {
@@ -36,7 +36,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   document.dispatchEvent(new CustomEvent("theme:changed"));
 });
 
-// --- Navigation drawer (narrow screens) and menus ----------------------------------------------------------------------------
+// --- Navigation drawer (narrow screens) and menus ------------------------------------------------------------------
 
 const frame = document.getElementById("frame");
 const navToggle = document.querySelector("[data-nav-toggle]");
@@ -91,7 +91,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// --- Buttons that carry data attributes --------------------------------------------------------------------------------------
+// --- Buttons that carry data attributes ----------------------------------------------------------------------------
 
 async function copy(button) {
   const text = button.dataset.copy || document.getElementById(button.dataset.copyFrom)?.textContent || "";
@@ -133,7 +133,7 @@ function dismiss(button) {
   if (!list.matches(".toasts")) document.getElementById("content")?.focus();
 }
 
-// --- Tabs within a page ([data-tabs]): arrow keys move, as the ARIA pattern has it --------------------------------------------
+// --- Tabs within a page ([data-tabs]): arrow keys move, as the ARIA pattern has it ---------------------------------
 
 function selectTab(tab, { focus = false } = {}) {
   for (const other of tab.closest('[role="tablist"]').querySelectorAll('[role="tab"]')) {
@@ -157,7 +157,9 @@ document.addEventListener("keydown", (event) => {
   const tabs = [...tab.closest('[role="tablist"]').querySelectorAll('[role="tab"]')];
   const last = tabs.length - 1;
   const here = tabs.indexOf(tab);
-  const target = { ArrowLeft: here ? here - 1 : last, ArrowRight: here < last ? here + 1 : 0, Home: 0, End: last }[event.key];
+  const target = { ArrowLeft: here ? here - 1 : last, ArrowRight: here < last ? here + 1 : 0, Home: 0, End: last }[
+    event.key
+  ];
   event.preventDefault();
   selectTab(tabs[target], { focus: true });
 });
@@ -166,7 +168,7 @@ function hideOtherTabs(within) {
   for (const panel of within.querySelectorAll("[data-tab-hidden]")) panel.hidden = true;
 }
 
-// --- Times that tick -----------------------------------------------------------------------------------------------------------
+// --- Times that tick -----------------------------------------------------------------------------------------------
 
 const exactLocal = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
@@ -191,7 +193,7 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) tick();
 });
 
-// --- htmx --------------------------------------------------------------------------------------------------------------------------
+// --- htmx ----------------------------------------------------------------------------------------------------------
 
 const HTTP_WORDS = {
   400: "The server did not understand the request. Reload the page and try again.",
@@ -212,7 +214,9 @@ document.body.addEventListener("htmx:responseError", (event) => {
   });
 });
 document.body.addEventListener("htmx:sendError", () => {
-  toast("The server was not reached", { text: "Check the connection; what you typed is still here. Then try again." });
+  toast("The server was not reached", {
+    text: "Check the connection; what you typed is still here. Then try again.",
+  });
 });
 document.body.addEventListener("htmx:timeout", () => {
   toast("The server took too long", { text: "Try again in a moment." });

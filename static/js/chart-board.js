@@ -1,4 +1,5 @@
-// A run's charts: one a metric, `train_loss` and `val_loss` together, made as metrics appear. Zoom and smoothing are kept in the address.
+// A run's charts: one a metric, `train_loss` and `val_loss` together, made as metrics appear. Zoom and smoothing
+// are kept in the address.
 
 import { SeriesChart, styleOf } from "./series-chart.js";
 import { metricValue } from "./format.js";
@@ -60,7 +61,9 @@ export class ChartBoard {
   }
 
   failed() {
-    this.say("The stored points could not be read; new ones are drawn as they come in. Reload the page to try again.");
+    this.say(
+      "The stored points could not be read; new ones are drawn as they come in. Reload the page to try again.",
+    );
   }
 
   append(name, step, value) {
@@ -108,7 +111,11 @@ export class ChartBoard {
   /** The stored points of the zoomed range, which the down-sampled first answer may have left out. */
   async fetchDetail() {
     const { min, max } = this.zoomed;
-    const query = new URLSearchParams({ max_points: MAX_POINTS, min_step: Math.floor(min), max_step: Math.ceil(max) });
+    const query = new URLSearchParams({
+      max_points: MAX_POINTS,
+      min_step: Math.floor(min),
+      max_step: Math.ceil(max),
+    });
     try {
       const response = await fetch(`${this.url}?${query}`, { headers: { Accept: "application/json" } });
       if (!response.ok) return;

@@ -42,7 +42,8 @@ export function setStatus(badge, status) {
   badge.dataset.status = status;
   badge.className = `badge tone-${TONES[status] ?? "neutral"}`;
   setIcon(badge, status in TONES ? `status-${status}` : "status-unknown");
-  badge.querySelector(".badge-text").textContent = status.charAt(0).toUpperCase() + status.slice(1).replaceAll("_", " ");
+  badge.querySelector(".badge-text").textContent =
+    status.charAt(0).toUpperCase() + status.slice(1).replaceAll("_", " ");
 }
 
 const TOAST_ICONS = { bad: "status-failed", warning: "warning", good: "check", running: "info" };
@@ -55,11 +56,22 @@ export function toast(title, { text = "", tone = "bad" } = {}) {
   if (text) words.append(element("p", {}, text));
   const dismiss = element(
     "button",
-    { class: "button button-quiet button-icon button-small", type: "button", "data-dismiss": true, "aria-label": "Dismiss" },
+    {
+      class: "button button-quiet button-icon button-small",
+      type: "button",
+      "data-dismiss": true,
+      "aria-label": "Dismiss",
+    },
     icon("close"),
   );
   const role = tone === "bad" ? "alert" : "status";
-  const notice = element("div", { class: `notice tone-${tone}`, role }, icon(TOAST_ICONS[tone] ?? "info"), words, dismiss);
+  const notice = element(
+    "div",
+    { class: `notice tone-${tone}`, role },
+    icon(TOAST_ICONS[tone] ?? "info"),
+    words,
+    dismiss,
+  );
   region.append(notice);
   while (region.children.length > 4) region.firstElementChild.remove();
   if (tone !== "bad") setTimeout(() => notice.remove(), 6000);

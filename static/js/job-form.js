@@ -1,6 +1,7 @@
 // The form for a new training job (templates/jobs/job_new.html). It works on what the form marks:
 //
-//   form[data-job-form]        data-fields-url: answers #config-fields for the form's model type and data, keeping what was typed
+//   form[data-job-form]        data-fields-url: answers #config-fields for the form's model type and data,
+//                              keeping what was typed
 //   [name="model_type"], [name="data_path"]   a change of either asks for the fields again
 //   select[data-dataset-pick]  choosing a data set writes its id into data_path; so does an upload anywhere in the page
 //   [data-fields-note]         (optional) says what is going on
@@ -48,7 +49,9 @@ class JobForm {
     } catch (error) {
       if (error.name === "AbortError") return; // a newer choice is on its way
       this.say("");
-      toast("The form's fields could not be read", { text: "What you typed is still here. Change the model type or the data again." });
+      toast("The form's fields could not be read", {
+        text: "What you typed is still here. Change the model type or the data again.",
+      });
     }
   }
 

@@ -1,10 +1,13 @@
 // The job page: progress, log and charts, live. It works on what the page marks:
 //
-//   [data-job-page]          data-socket="/ws/jobs/<uuid>", data-series="/ui/runs/<id>/series.json" (absent: no charts),
-//                            data-final (present: the job has ended, nothing is live)
-//   [data-live-status]       status badges            [data-live-progress]  progress bars, their note the message and time left
-//   [data-live-attempt]      number of the attempt    [data-live-elapsed]   data-since="<ISO>": ticks while the job runs
-//   [data-live-metrics]      <dl> of last values      [data-charts], [data-log], [data-connection]   the partials
+//   [data-job-page]       data-socket="/ws/jobs/<uuid>"; data-series="/ui/runs/<id>/series.json" (absent: no charts);
+//                         data-final (present: the job has ended, nothing is live)
+//   [data-live-status]    status badges
+//   [data-live-progress]  progress bars; their note is the message and the time left
+//   [data-live-attempt]   number of the attempt
+//   [data-live-elapsed]   data-since="<ISO>"; ticks while the job runs
+//   [data-live-metrics]   <dl> of last values
+//   [data-charts], [data-log], [data-connection]   the partials
 //
 // On `document.body` it dispatches `job-changed` when the status changes and `job-ended` at the end, for
 // hx-trigger="job-ended from:body".
@@ -31,7 +34,8 @@ class JobPage {
     const charts = document.querySelector("[data-charts]");
     this.board = charts && root.dataset.series ? new ChartBoard(charts, { url: root.dataset.series }) : null;
     this.metrics = new Map();
-    for (const node of document.querySelectorAll("[data-live-metrics] dd[data-metric]")) this.metrics.set(node.dataset.metric, node);
+    for (const node of document.querySelectorAll("[data-live-metrics] dd[data-metric]"))
+      this.metrics.set(node.dataset.metric, node);
     this.pageTitle = document.title;
   }
 
@@ -49,8 +53,8 @@ class JobPage {
       }
     }
     if ("final" in this.root.dataset) return;
-    // The page's log and the charts' data may have been read at different moments: resume after the older of the two, and skip
-    // what the other has already.
+    // The page's log and the charts' data may have been read at different moments: resume after the older of the
+    // two, and skip what the other has already.
     const lastId = this.board ? Math.min(logSeen, chartsSeen) : logSeen;
     this.connection = new LiveConnection(this.root.dataset.socket, {
       lastId,
@@ -77,7 +81,9 @@ class JobPage {
       node.querySelector("progress").value = progress;
       node.querySelector(".progress-value").textContent = percent(progress);
       const note = node.querySelector(".progress-note");
-      if (note) note.textContent = [message, left].filter(Boolean).join(" · ");
+      const words = [message, left].filter(Boolean).join(" · ");
+      // A waiting job's own message is empty; the page's word on what it waits for stands until it runs.
+      if (note && (words || status !== "pending")) note.textContent = words;
     }
     if (attempt) for (const node of document.querySelectorAll("[data-live-attempt]")) node.textContent = attempt;
     document.title = status === "running" ? `${percent(progress)} · ${this.pageTitle}` : this.pageTitle;
@@ -104,7 +110,8 @@ class JobPage {
     if (this.status !== "running") return;
     for (const node of document.querySelectorAll("[data-live-elapsed]")) {
       const since = new Date(node.dataset.since);
-      if (!Number.isNaN(since.getTime())) node.textContent = duration(Math.max(1, Math.round((Date.now() - since) / 1000)));
+      if (!Number.isNaN(since.getTime()))
+        node.textContent = duration(Math.max(1, Math.round((Date.now() - since) / 1000)));
     }
   }
 

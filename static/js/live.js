@@ -1,5 +1,6 @@
-// A WebSocket that resumes: it reconnects after the last id it saw, so that nothing is missed and nothing comes twice, and it tells the
-// truth about its state: connecting, live, reconnecting (with how long it has been without), refused, ended.
+// A WebSocket that resumes: it reconnects after the last id it saw, so that nothing is missed and nothing comes
+// twice, and it tells the truth about its state: connecting, live, reconnecting (with how long it has been
+// without), refused, ended.
 
 import { setIcon } from "./dom.js";
 
@@ -96,8 +97,7 @@ export class LiveConnection {
 
   render(words) {
     const behind = this.lostAt === null ? 0 : Math.round((performance.now() - this.lostAt) / 1000);
-    const text =
-      words || (this.state === "reconnecting" ? `reconnecting, ${behind} s behind` : this.state);
+    const text = words || (this.state === "reconnecting" ? `reconnecting, ${behind} s behind` : this.state);
     for (const indicator of this.indicators) {
       // Only a change of state is announced; the seconds that pass are not.
       if (indicator.dataset.state !== this.state) {

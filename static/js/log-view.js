@@ -1,4 +1,5 @@
-// The log viewer (templates/partials/log.html): lines appended in batches, bounded in number, followed until the reader scrolls up.
+// The log viewer (templates/partials/log.html): lines appended in batches, bounded in number, followed until the
+// reader scrolls up.
 
 import { copyText, element, setIcon, toast } from "./dom.js";
 
@@ -111,7 +112,10 @@ export class LogView {
     this.problems += lines.filter((line) => line.level === "ERROR" || line.level === "WARN").length;
     if (!this.problems || this.announcing) return;
     this.announcing = setTimeout(() => {
-      const text = this.problems === 1 ? "1 new warning or error in the log" : `${this.problems} new warnings or errors in the log`;
+      const text =
+        this.problems === 1
+          ? "1 new warning or error in the log"
+          : `${this.problems} new warnings or errors in the log`;
       this.announcer.textContent = text;
       this.problems = 0;
       this.announcing = null;

@@ -25,7 +25,10 @@ export function styleOf(key) {
   let style = styles.get(key);
   if (!style) {
     const slot = styles.size;
-    style = { colour: `--chart-${(slot % COLOURS) + 1}`, dash: DASHES[(slot + Math.floor(slot / COLOURS)) % DASHES.length] };
+    style = {
+      colour: `--chart-${(slot % COLOURS) + 1}`,
+      dash: DASHES[(slot + Math.floor(slot / COLOURS)) % DASHES.length],
+    };
     styles.set(key, style);
   }
   return style;
@@ -50,8 +53,8 @@ export class SeriesChart {
    * @param {string} options.title
    * @param {string} [options.group]  charts of a group move together
    * @param {string} [options.xLabel]
-   * @param {(range: {min: number, max: number} | null) => void} [options.onZoom]  the reader zoomed this chart's group (null: out
-   *   again), e.g. to fetch the range in more detail
+   * @param {(range: {min: number, max: number} | null) => void} [options.onZoom]  the reader zoomed this chart's
+   *   group (null: out again), e.g. to fetch the range in more detail
    * @param {(weight: number) => void} [options.onSmooth]
    */
   constructor(root, { title, group = "page", xLabel = "step", onZoom = () => {}, onSmooth = () => {} }) {
@@ -77,7 +80,7 @@ export class SeriesChart {
     this.resizing.observe(this.plotRoot);
   }
 
-  // --- Data ----------------------------------------------------------------------------------------------------------------
+  // --- Data --------------------------------------------------------------------------------------------------------
 
   /** Replace a series' points. `key` chooses its look, the name by default. */
   set(name, steps, values, { key = name } = {}) {
@@ -127,7 +130,7 @@ export class SeriesChart {
     return columns;
   }
 
-  // --- Drawing ---------------------------------------------------------------------------------------------------------------
+  // --- Drawing -----------------------------------------------------------------------------------------------------
 
   draw() {
     if (!this.series.size) return;
@@ -214,7 +217,7 @@ export class SeriesChart {
     if (this.plot && (this.plot.width !== width || this.plot.height !== height)) this.plot.setSize({ width, height });
   }
 
-  // --- Zoom, scale, smoothing ---------------------------------------------------------------------------------------------------
+  // --- Zoom, scale, smoothing --------------------------------------------------------------------------------------
 
   selected(plot) {
     const { left, width } = plot.select;
@@ -261,7 +264,11 @@ export class SeriesChart {
 
   buildTools(tools) {
     const button = (words, label, act) => {
-      const node = element("button", { class: "button button-quiet button-small", type: "button", title: label }, words);
+      const node = element(
+        "button",
+        { class: "button button-quiet button-small", type: "button", title: label },
+        words,
+      );
       node.setAttribute("aria-label", `${words}: ${label.toLowerCase()}, ${this.title}`);
       node.addEventListener("click", act);
       return node;
@@ -271,19 +278,29 @@ export class SeriesChart {
     this.logButton = button("Log", "Logarithmic scale", () => this.setLog(!this.log));
     this.logButton.setAttribute("aria-pressed", "false");
     this.smoothInput = element("input", {
-      type: "range", min: 0, max: 0.99, step: 0.01, value: 0, "aria-label": `Smooth ${this.title}`,
+      type: "range",
+      min: 0,
+      max: 0.99,
+      step: 0.01,
+      value: 0,
+      "aria-label": `Smooth ${this.title}`,
     });
     this.smoothInput.addEventListener("input", () => this.smoothGroup(Number(this.smoothInput.value)));
     tools.replaceChildren(
       this.resetButton,
-      element("label", { title: "Exponential moving average; the raw line stays behind it" }, "Smooth", this.smoothInput),
+      element(
+        "label",
+        { title: "Exponential moving average; the raw line stays behind it" },
+        "Smooth",
+        this.smoothInput,
+      ),
       this.logButton,
       button("PNG", "Save as picture", () => this.savePng()),
       button("CSV", "Save the points as CSV", () => this.saveCsv()),
     );
   }
 
-  // --- Legend and words -----------------------------------------------------------------------------------------------------------
+  // --- Legend and words --------------------------------------------------------------------------------------------
 
   buildLegend(list, colour) {
     const lines = this.smoothing ? 2 : 1;
@@ -331,8 +348,10 @@ export class SeriesChart {
     const parts = [...this.series.values()].map((series) => {
       const { last, lastStep, least, greatest, count, odd } = series.summary();
       const oddWords = odd ? `, ${odd} of them not a number` : "";
-      return `${series.name}: ${count} points${oddWords}, last ${number(last)} at ${this.xLabel} ${number(lastStep)}, ` +
-        `from ${number(least)} to ${number(greatest)}`;
+      return (
+        `${series.name}: ${count} points${oddWords}, last ${number(last)} at ${this.xLabel} ${number(lastStep)}, ` +
+        `from ${number(least)} to ${number(greatest)}`
+      );
     });
     this.plotRoot.setAttribute("role", "img");
     this.plotRoot.setAttribute("aria-label", `Line chart of ${this.title}. ${parts.join("; ")}`);
@@ -342,7 +361,12 @@ export class SeriesChart {
   buildTable() {
     this.tableBody = element("div", { class: "table-scroll table-tall", tabindex: "0", role: "region" });
     this.tableBody.setAttribute("aria-label", `Points of ${this.title}`);
-    this.table = element("details", { class: "chart-data" }, element("summary", {}, "Data as a table"), this.tableBody);
+    this.table = element(
+      "details",
+      { class: "chart-data" },
+      element("summary", {}, "Data as a table"),
+      this.tableBody,
+    );
     this.table.addEventListener("toggle", () => {
       if (this.table.open) this.fillTable();
     });
@@ -356,10 +380,13 @@ export class SeriesChart {
     const header = [this.xLabel, ...list.map((series) => series.name)];
     const lookup = list.map((series) => new Map(series.steps.map((step, i) => [step, series.values[i]])));
     const rows = shown.reverse().map((step) => {
-      const cells = lookup.map((values) => element("td", { class: "number" }, values.has(step) ? number(values.get(step)) : ""));
+      const cells = lookup.map((values) =>
+        element("td", { class: "number" }, values.has(step) ? number(values.get(step)) : ""),
+      );
       return element("tr", {}, element("th", { scope: "row" }, number(step)), ...cells);
     });
-    const words = steps.length > TABLE_ROWS ? `The last ${TABLE_ROWS} of ${steps.length} steps; the CSV has all` : "All steps";
+    const words =
+      steps.length > TABLE_ROWS ? `The last ${TABLE_ROWS} of ${steps.length} steps; the CSV has all` : "All steps";
     this.tableBody.replaceChildren(
       element(
         "table",
@@ -371,7 +398,7 @@ export class SeriesChart {
     );
   }
 
-  // --- Files ------------------------------------------------------------------------------------------------------------------------
+  // --- Files -------------------------------------------------------------------------------------------------------
 
   saveCsv() {
     download(new Blob([toCsv([...this.series.values()])], { type: "text/csv" }), `${fileName(this.title)}.csv`);

@@ -1,4 +1,5 @@
-// What a chart draws, as plain arrays: points of one series in the order of their steps, aligned columns of several, smoothing.
+// What a chart draws, as plain arrays: points of one series in the order of their steps, aligned columns of
+// several, smoothing.
 
 const MOST_POINTS = 20_000; // a series is thinned beyond this, keeping its spikes
 
@@ -117,8 +118,8 @@ export function unionOfSteps(seriesList) {
 }
 
 /**
- * A series' values at `steps`: undefined where it has no point (the line goes on), null where a point cannot be drawn (the line
- * breaks): NaN, infinities, and on a log scale what is not above 0.
+ * A series' values at `steps`: undefined where it has no point (the line goes on), null where a point cannot be
+ * drawn (the line breaks): NaN, infinities, and on a log scale what is not above 0.
  */
 export function aligned(series, values, steps, { log = false } = {}) {
   const column = new Array(steps.length);
@@ -131,7 +132,7 @@ export function aligned(series, values, steps, { log = false } = {}) {
   return column;
 }
 
-/** Exponential moving average with the bias of its start taken out; NaN and infinities pass through and do not count. */
+/** Exponential moving average without the bias of its start; NaN and infinities pass through, uncounted. */
 export function smoothed(values, weight) {
   let average = 0;
   let mass = 0;

@@ -1,4 +1,5 @@
-// Runs before the first paint (a classic script in <head>): the stored theme wins over the cookie that the server rendered from.
+// Runs before the first paint (a classic script in <head>): the stored theme wins over the cookie that the server
+// rendered from.
 (() => {
   const root = document.documentElement;
   root.classList.add("js");

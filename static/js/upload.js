@@ -1,5 +1,6 @@
 // Upload by drag and drop or picker (templates/partials/dropzone.html), with progress, cancelling, and errors in words.
-// Dispatches `upload:done` (bubbles; detail: the answer's JSON) on the [data-upload] element for each file that was stored.
+// Dispatches `upload:done` (bubbles; detail: the answer's JSON) on the [data-upload] element for each file that was
+// stored.
 
 import { csrfToken, element, icon } from "./dom.js";
 import { fileSize, percent } from "./format.js";
@@ -45,7 +46,11 @@ function uploadFile(root, file) {
     state.textContent = words;
     announcer.textContent = `${file.name}: ${words}`;
     bar.remove();
-    const dismiss = element("button", { class: "button button-quiet button-icon button-small", type: "button" }, icon("close"));
+    const dismiss = element(
+      "button",
+      { class: "button button-quiet button-icon button-small", type: "button" },
+      icon("close"),
+    );
     dismiss.setAttribute("aria-label", `Remove ${file.name} from this list`);
     dismiss.addEventListener("click", () => item.remove());
     cancel.replaceWith(dismiss);
