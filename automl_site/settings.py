@@ -227,7 +227,7 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
 RATE_LIMITS = {
     "login": env.str("AUTOML_RATE_LOGIN", default="10/m"),  # failed attempts per name
     "login_address": env.str("AUTOML_RATE_LOGIN_ADDRESS", default="50/m"),  # … and per address
-    "register": env.str("AUTOML_RATE_REGISTER", default="20/h"),  # per address
+    "register": env.str("AUTOML_RATE_REGISTER", default="20/h" if PRODUCTION else "100/m"),  # per address
     "password_reset": env.str("AUTOML_RATE_PASSWORD_RESET", default="10/h"),  # mails asked for, per address
     "tracking_minute": env.str("AUTOML_RATE_TRACKING_MINUTE", default="100/m"),
     "tracking_hour": env.str("AUTOML_RATE_TRACKING_HOUR", default="1000/h"),
@@ -250,6 +250,7 @@ JOBS = {
     "hand_back_grace": env.float("AUTOML_HAND_BACK_GRACE", default=6.0),  # … when the worker is told to end
     "max_attempts": env.int("AUTOML_MAX_ATTEMPTS", default=3),
     "inference_timeout": env.float("AUTOML_INFERENCE_TIMEOUT", default=300.0),
+    "model_cache_bytes": env.int("AUTOML_MODEL_CACHE", default=1024**3),  # of loaded models, an inference worker
 }
 
 # --- Pages ----------------------------------------------------------------------------------------------------------

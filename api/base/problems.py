@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import redis
+from django.conf import settings
 from django.core.exceptions import (
     BadRequest,
     PermissionDenied,
@@ -134,7 +135,8 @@ def problem_from(error: BaseException, dialect: Dialect | None) -> Problem | Non
     if isinstance(error, PermissionDenied):
         return _problem("forbidden", str(error) or _SENTENCES["forbidden"], dialect)
     if isinstance(error, RequestDataTooBig):
-        return _problem("too_large", "The request body is larger than this server takes.", dialect)
+        limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        return _problem("too_large", f"The request body has more than {limit:,} bytes, the most that is taken.", dialect)
     if isinstance(error, SuspiciousOperation | BadRequest):
         return _problem("malformed", "The request could not be read.", dialect)
     if isinstance(error, DjangoValidationError):
