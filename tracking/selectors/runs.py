@@ -1,0 +1,79 @@
+"""Reads of runs, their series and their logs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from automl_site.errors import Forbidden, NotFound
+from tracking import store
+
+if TYPE_CHECKING:
+    from tracking.models import LogLine, Run, User
+
+
+@dataclass(frozen=True)
+class ChartSeries:
+    """A run's series as charts draw them, and the place in its stream that they go up to."""
+
+    last_id: int
+    series: dict[str, store.Columns]
+
+
+def run_get(*, user: "User", run_id: int) -> "Run":
+    """The run of that id, with its project.
+
+    Raises:
+        NotFound: there is none, or it lies in the trash.
+        Forbidden: `user` may not see it (the tracking contract tells the two apart).
+    """
+    from tracking.models import Run
+
+    runs = Run.objects.live().select_related("project").filter(pk=run_id)
+    run = runs.visible_to(user).first()
+    if run is None:
+        if runs.exists():
+            raise Forbidden()
+        raise NotFound()
+    return run
+
+
+def chart_series(
+    *,
+    run: "Run",
+    names: Iterable[str] | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    max_points: int,
+) -> ChartSeries:
+    """The run's series by name, their steps ascending, of points of one step the last; thinned so that spikes stay.
+
+    A socket that resumes after `last_id` goes on exactly where these end.
+    """
+    drawn = {}
+    for name, columns in store.read_series(run.pk, names=names, until_seq=run.seq).items():
+        wanted = np.ones(len(columns), dtype=bool)
+        if min_step is not None:
+            wanted &= columns.steps >= min_step
+        if max_step is not None:
+            wanted &= columns.steps <= max_step
+        columns = columns.take(wanted)
+        columns = columns.take(np.argsort(columns.steps, kind="stable"))  # stable: by time within a step
+        last_of_step = np.append(columns.steps[1:] != columns.steps[:-1], True)[: len(columns)]
+        drawn[name] = store.downsample(columns.take(last_of_step), max_points)
+    return ChartSeries(last_id=run.seq, series=drawn)
+
+
+def log_lines(run_id: int, *, after: int = 0, limit: int = 1000) -> "list[LogLine]":
+    """The first `limit` lines of the run's log after number `after`. The caller has checked who may see the run."""
+    from tracking.models import LogLine
+
+    return list(LogLine.objects.filter(run_id=run_id, seq__gt=after).order_by("seq")[:limit])
+
+
+def log_tail(run_id: int, *, limit: int = 1000) -> "list[LogLine]":
+    """The last `limit` lines of the run's log, oldest first. The caller has checked who may see the run."""
+    from tracking.models import LogLine
+
+    return list(LogLine.objects.filter(run_id=run_id).order_by("-seq")[:limit])[::-1]
