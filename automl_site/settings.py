@@ -143,7 +143,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024**2
 FILE_UPLOAD_TEMP_DIR = env.str("AUTOML_UPLOAD_TEMP", default=None)
 
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = env.str("AUTOML_STATIC_ROOT", default=None)  # where collectstatic puts them, for a proxy to serve
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -174,7 +174,8 @@ def test_a_missing_model_type_is_worded_as_in_the_document(api: Api) -> None:
         ({"framework_override": "tensorflow"}, "framework_override"),
         ({"framework_override": "caffe"}, "framework_override"),
         ({"descripton": "typo"}, "description"),
-        ({"project_id": 10**30}, "project_id"),
+        ({"project_id": 10**30}, "64 bits"),
+        ({"project_id": "1"}, "project_id"),
     ],
 )
 def test_a_bad_order_is_refused_in_the_contracts_body_and_nothing_is_queued(
