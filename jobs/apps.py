@@ -1,6 +1,19 @@
+from typing import Any
+
 from django.apps import AppConfig
 
 
 class JobsConfig(AppConfig):
     name = "jobs"
     verbose_name = "Jobs"
+
+    def ready(self) -> None:
+        from datasets_app import paths
+
+        paths.register_guard("models", _may_see_model)
+
+
+def _may_see_model(user: Any, public_id: str) -> bool:
+    from jobs.models import TrainedModel
+
+    return TrainedModel.objects.visible_to(user).live().filter(public_id=public_id).exists()

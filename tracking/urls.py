@@ -3,9 +3,10 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from tracking import views
+from tracking import run_views, views
 
 urlpatterns = [
+    path("ui/runs/<int:run_id>/series.json", run_views.series, name="run-series"),
     path("login", views.PlatformLoginView.as_view(), name="login"),
     path("logout", views.PlatformLogoutView.as_view(), name="logout"),
     path("register", views.register, name="register"),
