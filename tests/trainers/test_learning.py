@@ -12,8 +12,8 @@ from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
-from tests.trainers.conftest import TABLES, Recorder
 
+from tests.trainers.conftest import TABLES, Recorder
 from trainers import registry
 
 SEEDS = [0, 1, 2, 3, 4]

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from tests.trainers.conftest import Recorder
 
+from tests.trainers.conftest import Recorder
 from trainers import registry
 from trainers.protocol import Stopped
 

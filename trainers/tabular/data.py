@@ -83,7 +83,7 @@ def class_weights(
 ) -> str | dict[str | int, float] | None:
     """`class_weight` for the classes that the training rows have; 1 for those not named.
 
-    scikit-learn looks a text label up as an integer where it spells one. Raises DataProblem for a class that there is not.
+    scikit-learn looks a text label up as an integer where it spells one. Raises DataProblem for an unknown class.
     """
     if asked is None or isinstance(asked, str):
         return asked

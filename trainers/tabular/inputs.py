@@ -193,7 +193,7 @@ def _from_json(value: Any, columns: Sequence[Column]) -> Cells:
     if len(rows) > MAX_ROWS:
         raise DataProblem(f"The input has {len(rows)} rows; {MAX_ROWS} are allowed at once.")
     if not any(isinstance(row, (Mapping, list, tuple)) for row in rows):
-        if len(rows) > 1 and all(isinstance(row, str) for row in rows) and len(rows) not in _widths(columns):
+        if all(isinstance(row, str) for row in rows) and len(rows) not in _widths(columns):
             return _from_text("\n".join(rows), columns)  # one CSV row a string
         rows = [rows]
     if all(isinstance(row, (list, tuple)) for row in rows):

@@ -199,10 +199,10 @@ def _number(name: str, read: pl.Series, style: values.NumberStyle, cells: pl.Ser
 
 def _counts_rows(numbers: pl.Series, name: str) -> bool:
     """A running number, or an integer that differs in every row under a name that says identifier."""
-    steps = numbers.head(1000).diff().drop_nulls()
-    if bool((steps == 1).all()) and bool((numbers.diff().drop_nulls() == 1).all()):
-        return True
-    return _is_id_name(name) and bool((numbers == numbers.round()).all()) and numbers.n_unique() == len(numbers)
+    if not bool((numbers == numbers.round()).all()):
+        return False
+    steps = numbers.diff().drop_nulls()
+    return bool((steps == 1).all()) or (_is_id_name(name) and numbers.n_unique() == len(numbers))
 
 
 def _is_id_name(name: str) -> bool:
