@@ -74,8 +74,8 @@ MIDDLEWARE = [
 
 ROOT_URLCONF = "automl_site.urls"
 ASGI_APPLICATION = "automl_site.asgi.application"
-# Contracts answer with and without the trailing slash; a redirect would lose a POST's body.
-APPEND_SLASH = False
+# For pages only: the contracts' paths match with and without the slash, so none of their POSTs is ever redirected.
+APPEND_SLASH = True
 
 TEMPLATES = [
     {
