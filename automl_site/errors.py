@@ -1,7 +1,8 @@
 """Failures that were foreseen, as facts of the domain. They know no HTTP.
 
-A service raises one of these; the dialect of the contract (or the page) that was asked words it once, at the edge. `message` is shown to
-the user as it is: plain words, what is wrong, what to do. Anything else that is raised is a bug: it gets an id and goes to the log.
+A service raises one of these; the dialect of the contract (or the page) that was asked words it once, at the edge.
+`message` is shown to the user as it is: plain words, what is wrong, what to do. Anything else that is raised is a bug: it
+gets an id and goes to the log.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +45,7 @@ class Unauthenticated(DomainError):
 
 
 class InvalidSpec(DomainError):
-    """What was asked for does not make sense. `errors` maps a field's path (`hyperparameters.n_estimators`) to sentences."""
+    """What was asked for makes no sense. `errors` maps a field's path (`hyperparameters.n_estimators`) to sentences."""
 
     code = "invalid"
     message = "Validation error"

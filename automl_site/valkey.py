@@ -33,4 +33,4 @@ def prepare(*, socket: Path, folder: Path) -> None:
 def start(*, socket: Path, folder: Path, **options: object) -> subprocess.Popen[bytes]:
     """Start the server; `options` go to Popen. It answers on the socket a moment later."""
     prepare(socket=socket, folder=folder)
-    return subprocess.Popen(command(socket=socket, folder=folder), **options)  # type: ignore[call-overload,no-any-return]  # noqa: S603
+    return subprocess.Popen(command(socket=socket, folder=folder), **options)  # type: ignore[call-overload]  # noqa: S603

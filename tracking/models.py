@@ -1,9 +1,12 @@
 """Users, projects and what a run leaves behind.
 
-A run is one ordered stream of events (metric points, log lines, changes of state). Each event takes its `seq` from the run's row,
-updated in the same transaction, so the order of commits is the order of `seq`, and a reader who has seen `seq` n has seen all before it.
+A run is one ordered stream of events (metric points, log lines, changes of state). Each event takes its `seq` from the
+run's row, updated in the same transaction, so the order of commits is the order of `seq`, and a reader who has seen
+`seq` n has seen all before it.
 Metric points are packed (`MetricSegment`); only `tracking/store.py` knows their layout.
 """
+
+from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, UserManager
@@ -24,7 +27,7 @@ class User(AbstractUser):
     updated_at = models.DateTimeField(auto_now=True)
 
     REQUIRED_FIELDS = ["email"]
-    objects = UserManager()
+    objects: ClassVar[UserManager] = UserManager()
 
     class Meta(AbstractUser.Meta):
         constraints = [
@@ -33,7 +36,7 @@ class User(AbstractUser):
         ]
 
     def acts_as(self) -> list[int]:
-        """The ids of the users whose private things this one may use: one's own, and in open mode those of `local` as well."""
+        """The users whose private things this one may use (ids): oneself, and in open mode `local` as well."""
         if settings.OPEN_MODE:
             local = type(self)._default_manager.filter(username=settings.OPEN_USERNAME)
             return [self.pk, *local.values_list("pk", flat=True)]
@@ -116,7 +119,7 @@ class ProjectMember(models.Model):
 class Run(models.Model):
     """One training, by a script elsewhere or by a job of this platform.
 
-    `pending -> running -> completed | failed | cancelled`; a finished run may go back to `running` (the client resumed it).
+    `pending -> running -> completed | failed | cancelled`; a finished run may go back to `running`: it was resumed.
     """
 
     class Status(models.TextChoices):
@@ -199,8 +202,8 @@ class LogLine(models.Model):
 class MetricSeries(models.Model):
     """The running summary of one metric of a run, written in the transaction that appends its points.
 
-    Minimum, maximum and sum skip NaN and infinities (`number_count` counts what is left). `last_value` is NULL for NaN, because
-    SQLite keeps no NaN; with `count` > 0 a NULL therefore reads as NaN.
+    Minimum, maximum and sum skip NaN and infinities (`number_count` counts what is left). `last_value` is NULL for NaN,
+    because SQLite keeps no NaN; with `count` > 0 a NULL therefore reads as NaN.
     """
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="series")
@@ -231,7 +234,7 @@ class MetricSeries(models.Model):
 
 
 class MetricSegment(models.Model):
-    """The points of one request, packed in columns (layout: `tracking/store.py`). Point i has the public id `first_id` + i."""
+    """The points of one request, packed (layout: `tracking/store.py`). Point i has the public id `first_id` + i."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="segments")
     seq = models.BigIntegerField()  # of its last point; its first one's is seq - count + 1

@@ -19,7 +19,7 @@ class ProjectQuerySet(models.QuerySet):
         return self.filter(deleted_at__isnull=True)
 
     def visible_to(self, user: "User | Any") -> Self:
-        """Own projects, those one is a member of, public ones; everything for superusers. Trashed ones too: see `live`."""
+        """Own projects, those one is a member of, public ones; all for superusers. Trashed ones too: see `live`."""
         if user is not None and user.is_superuser:
             return self
         from tracking.models import ProjectMember
@@ -33,8 +33,8 @@ class ProjectQuerySet(models.QuerySet):
             return self
         from tracking.models import ProjectMember
 
-        editing = ProjectMember.objects.filter(user_id__in=acts_as(user), role__in=("editor", "owner")).values("project_id")
-        return self.filter(Q(owner_id__in=acts_as(user)) | Q(pk__in=editing))
+        editing = ProjectMember.objects.filter(user_id__in=acts_as(user), role__in=("editor", "owner"))
+        return self.filter(Q(owner_id__in=acts_as(user)) | Q(pk__in=editing.values("project_id")))
 
 
 def _projects() -> ProjectQuerySet:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count, Min, Q
 
@@ -22,8 +23,8 @@ class QueueState:
 def queue_states(workers: Sequence[Worker] | None = None) -> list[QueueState]:
     """Every queue that has work or a live worker, in the routing table's order. Two queries."""
     workers = live_workers() if workers is None else workers
-    counts = {
-        row["queue"]: row
+    counts: dict[str, dict[str, Any]] = {
+        row["queue"]: dict(row)
         for row in Job.objects.live()
         .order_by()
         .values("queue")
@@ -47,4 +48,4 @@ def current_attempts(workers: Sequence[Worker]) -> dict[int, Attempt]:
     attempts = Attempt.objects.filter(status=Attempt.Status.RUNNING, worker__in=workers).select_related(
         "job", "job__owner"
     )
-    return {attempt.worker_id: attempt for attempt in attempts}
+    return {attempt.worker_id: attempt for attempt in attempts if attempt.worker_id is not None}

@@ -10,7 +10,7 @@ from automl_site.errors import Conflict, Forbidden, NotCancellable, NotFound
 from jobs import lifecycle
 from jobs.models import Job, TrainedModel
 from jobs.services.submission import inference_submit, training_submit
-from tracking.models import User
+from tracking.models import Project, User
 
 
 def job_cancel(*, user: User, job: Job) -> Job:
@@ -43,9 +43,7 @@ def job_run_again(*, user: User, job: Job, hyperparameters: Mapping[str, Any] | 
             parameters=job.parameters,
             contract=job.contract,
         )
-    editable = (
-        job.project_id and type(job.project)._default_manager.changeable_by(user).filter(pk=job.project_id).exists()
-    )
+    editable = Project.objects.changeable_by(user).filter(pk=job.project_id).exists()
     return training_submit(
         user=user,
         model_type=job.model_type,
