@@ -35,10 +35,17 @@ def _one(datasets: DatasetQuerySet, user: Any, public_id: str) -> Dataset:
     return dataset
 
 
-def dataset_list(*, user: Any, q: str = "", page: str | int | None = 1, page_size: int = PAGE_SIZE) -> Page:
+def dataset_list(
+    *, user: Any, q: str = "", page: str | int | None = 1, page_size: int = PAGE_SIZE, trashed: bool = False
+) -> Page:
     """One page of the user's data sets, newest first, whose name or id holds `q`; the nearest if out of range."""
     # What was found in each column can be megabytes; a list does not show it.
-    datasets = Dataset.objects.live().visible_to(user).select_related("owner").defer("schema", "analysis")
+    datasets = (
+        Dataset.objects.filter(deleted_at__isnull=not trashed)
+        .visible_to(user)
+        .select_related("owner")
+        .defer("schema", "analysis")
+    )
     text = q.replace("\0", "").strip()
     if text:
         datasets = datasets.filter(filename__icontains=text) | datasets.filter(public_id__icontains=text)
