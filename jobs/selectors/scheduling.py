@@ -103,6 +103,7 @@ def estimated_seconds(*, kind: str, model_type: str) -> float:
     times = [
         (ended - started).total_seconds()
         for started, ended in done.order_by("-ended_at").values_list("started_at", "ended_at")[:SIMILAR_JOBS]
+        if started and ended
     ]
     return median(times) if times else DEFAULT_SECONDS[kind]
 

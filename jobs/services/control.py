@@ -43,7 +43,7 @@ def job_run_again(*, user: User, job: Job, hyperparameters: Mapping[str, Any] | 
             parameters=job.parameters,
             contract=job.contract,
         )
-    editable = Project.objects.changeable_by(user).filter(pk=job.project_id).exists()
+    editable = job.project is not None and Project.objects.changeable_by(user).filter(pk=job.project.pk).exists()
     return training_submit(
         user=user,
         model_type=job.model_type,
