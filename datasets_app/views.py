@@ -1,6 +1,7 @@
 """The data sets' list and a data set's page."""
 
 import csv
+import json
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, BinaryIO
 
@@ -35,12 +36,14 @@ CONTENT_TYPES = {Dataset.Format.CSV: "text/csv", Dataset.Format.PARQUET: "applic
 def datasets(request: HttpRequest) -> HttpResponse:
     query = request.GET.get("q", "").replace("\0", "").strip()[:200]
     trashed = request.GET.get("trash") == "1"
+    page = dataset_list(user=request.user, q=query, page=request.GET.get("page"), trashed=trashed)
     base = request.build_absolute_uri("/")
     context = {
-        "page_obj": dataset_list(user=request.user, q=query, page=request.GET.get("page"), trashed=trashed),
+        "page_obj": page,
         "q": query,
         "trashed": trashed,
         "undo": _just_trashed(request),
+        "has_any": bool(page.paginator.count) or bool(query) or trashed,
         "curl": snippets.upload_as_curl(base),
         "python": snippets.upload_as_python(base),
     }
@@ -75,12 +78,17 @@ def dataset(request: HttpRequest, dataset_id: str) -> HttpResponse:
         "columns_left_out": max(len(shown.columns) - COLUMNS_SHOWN, 0),
         "preview_names": names,
         "preview_left_out": max(len(shown.columns) - PREVIEW_COLUMNS, 0),
-        "preview_rows": [[row[name] for name in names] for row in samples],
+        "preview_rows": [[_shown(row[name]) for name in names] for row in samples],
         "preview_problem": problem,
         "curl": snippets.preview_as_curl(shown, base),
         "python": snippets.preview_as_python(shown, base),
     }
     return render(request, "datasets/dataset_detail.html", context)
+
+
+def _shown(value: Any) -> str | None:
+    """A value as JSON writes it: true, not True. None: missing."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 @login_required
