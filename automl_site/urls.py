@@ -2,9 +2,12 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 urlpatterns = [
     path("admin/rq/", include("django_rq.urls")),
+    # One door, with one limit on attempts, for pages and admin.
+    path("admin/login/", RedirectView.as_view(url="/login", query_string=True)),
     path("admin/", admin.site.urls),
     path("", include("tracking.urls")),
     path("", include("datasets_app.urls")),

@@ -51,7 +51,17 @@ class SignInForm(AuthenticationForm):
         return self.cleaned_data
 
 
-class RegisterForm(forms.Form):
+class PasswordTwiceForm(forms.Form):
+    """A form with the fields `password` and `password_again`."""
+
+    def clean(self) -> dict[str, Any]:
+        values = super().clean() or {}
+        if "password_again" in values and values.get("password") != values["password_again"]:
+            self.add_error("password_again", "The two passwords are not the same.")
+        return values
+
+
+class RegisterForm(PasswordTwiceForm):
     username = forms.CharField(
         label="User name",
         max_length=150,
@@ -65,12 +75,6 @@ class RegisterForm(forms.Form):
     password_again = forms.CharField(
         label="Password again", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
     )
-
-    def clean(self) -> dict[str, Any]:
-        values = super().clean() or {}
-        if "password_again" in values and values.get("password") != values["password_again"]:
-            self.add_error("password_again", "The two passwords are not the same.")
-        return values
 
 
 class ProfileForm(forms.ModelForm):
@@ -96,7 +100,7 @@ class ApiKeyForm(forms.Form):
         super().__init__(*args, **kwargs)
 
 
-class PasswordChangeForm(forms.Form):
+class PasswordChangeForm(PasswordTwiceForm):
     current = forms.CharField(
         label="Present password",
         strip=False,
@@ -111,8 +115,6 @@ class PasswordChangeForm(forms.Form):
     password_again = forms.CharField(
         label="New password again", strip=False, widget=forms.PasswordInput(attrs={"autocomplete": "new-password"})
     )
-
-    clean = RegisterForm.clean
 
 
 class ResetForm(PasswordResetForm):

@@ -4,7 +4,7 @@ from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
-from asgiref.sync import sync_to_async
+from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY, get_user
 from django.contrib.sessions.backends.base import SessionBase
@@ -30,7 +30,7 @@ def accepted_subprotocol(scope: dict[str, Any]) -> str | None:
 
 def socket_token(scope: dict[str, Any]) -> str | None:
     """The token of `?token=`, or of the subprotocols `bearer, <token>`; None if there is neither."""
-    query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+    query = parse_qs(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
     if "token" in query:
         return query["token"][0]
     offered = list(scope.get("subprotocols", []))
@@ -78,4 +78,5 @@ async def websocket_user(scope: dict[str, Any]) -> User | None:
     In order: a token (a wrong one is never anonymous), the session of a page of this site, in open mode `local`. Open
     mode takes no sockets from other hosts' names and other sites' pages at all.
     """
-    return await sync_to_async(_user_of)(scope)
+    # Closes what the database has closed: a restarted server must not make this thread refuse everyone.
+    return await database_sync_to_async(_user_of, thread_sensitive=False)(scope)

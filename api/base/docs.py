@@ -43,6 +43,9 @@ class PlatformAuthenticationScheme(OpenApiAuthenticationExtension):
             {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": "A browser that has signed in."},
         ]
 
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:  # type: ignore[override]
+        return [{name: []} for name in self.name]  # either, not both
+
 
 class _Enumerator(EndpointEnumerator):
     """`/jobs/?` is `/jobs` in a document."""

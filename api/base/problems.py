@@ -136,7 +136,7 @@ def problem_from(error: BaseException, dialect: Dialect | None) -> Problem | Non
         return _problem("forbidden", str(error) or _SENTENCES["forbidden"], dialect)
     if isinstance(error, RequestDataTooBig):
         limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        return _problem("too_large", f"The request body has more than {limit:,} bytes, the most that is taken.", dialect)
+        return _problem("too_large", f"The request body has more bytes than the {limit:,} that are taken.", dialect)
     if isinstance(error, SuspiciousOperation | BadRequest):
         return _problem("malformed", "The request could not be read.", dialect)
     if isinstance(error, DjangoValidationError):
