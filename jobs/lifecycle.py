@@ -5,7 +5,7 @@ zombie (a worker that was declared dead but still runs) changes no row, learns s
 Rows are locked in one order everywhere: job, attempt, run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,7 @@ from tracking.models import Run
 from tracking.services.runs import run_status_set
 
 CANCELLED_BY_USER = "Job cancelled by user"
+CLAIM_ROUNDS = 10
 
 
 class ClaimLost(Exception):
@@ -61,30 +62,41 @@ def database_now() -> datetime:
 
 def claim_next(*, queue_names: Sequence[str], worker: Worker) -> Attempt | None:
     """Claim the best pending job of these queues for `worker`; None when there is none. Begins a new attempt."""
-    for candidate in next_pending(queue_names):
-        with transaction.atomic():
-            claimed = Job.objects.filter(pk=candidate.pk, status=JobStatus.PENDING, attempt=candidate.attempt).update(
-                status=JobStatus.RUNNING,
-                attempt=F("attempt") + 1,
-                started_at=Coalesce(F("started_at"), Now()),
-                updated_at=Now(),
-                message="",
-            )
-            if not claimed:
-                continue  # another worker was faster
-            attempt = Attempt.objects.create(
-                job_id=candidate.pk,
-                number=candidate.attempt + 1,
-                worker=worker,
-                worker_name=worker.name,
-                started_at=Now(),
-                heartbeat_at=Now(),
-            )
-            if candidate.run_id:
-                run_status_set(run_id=candidate.run_id, status=Run.Status.RUNNING)
-            live.announce_on_commit(f"job:{candidate.pk}")
-        return attempt
+    for _ in range(CLAIM_ROUNDS):
+        candidates = next_pending(queue_names)
+        for candidate in candidates:
+            attempt = _claim(candidate, worker)
+            if attempt is not None:
+                return attempt
+        if not candidates:
+            break
+        # Other workers were faster at every one of them: there may be more.
     return None
+
+
+def _claim(candidate: Job, worker: Worker) -> Attempt | None:
+    with transaction.atomic():
+        claimed = Job.objects.filter(pk=candidate.pk, status=JobStatus.PENDING, attempt=candidate.attempt).update(
+            status=JobStatus.RUNNING,
+            attempt=F("attempt") + 1,
+            started_at=Coalesce(F("started_at"), Now()),
+            updated_at=Now(),
+            message="",
+        )
+        if not claimed:
+            return None  # another worker was faster, or it was cancelled
+        attempt = Attempt.objects.create(
+            job_id=candidate.pk,
+            number=candidate.attempt + 1,
+            worker=worker,
+            worker_name=worker.name,
+            started_at=Now(),
+            heartbeat_at=Now(),
+        )
+        if candidate.run_id:
+            run_status_set(run_id=candidate.run_id, status=Run.Status.RUNNING)
+        live.announce_on_commit(f"job:{candidate.pk}")
+    return attempt
 
 
 def heartbeat(*, attempt: Attempt) -> bool:
@@ -126,8 +138,12 @@ def complete(
     result: Mapping[str, Any],
     model: TrainedModel | None = None,
     final: Report | None = None,
+    publish: Callable[[], None] | None = None,
 ) -> None:
     """running -> completed, with the trained model (unsaved) that came out.
+
+    `publish` makes its artefacts visible. It is called while the job's row is locked and the claim known to hold, so no
+    zombie can replace another attempt's artefacts; it must be quick.
 
     Raises:
         ClaimLost: see `report`.
@@ -145,6 +161,8 @@ def complete(
         )
         if model is not None:
             model.save(force_insert=True)
+        if publish is not None:
+            publish()
         if final.points:
             _remember_latest(job, final.points)
         _append(job, points=final.points, logs=final.logs)

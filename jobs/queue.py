@@ -12,6 +12,8 @@ import redis
 import rq
 from django.conf import settings
 from django.db import transaction
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from rq.serializers import JSONSerializer
 
 logger = logging.getLogger(__name__)
@@ -23,7 +25,11 @@ WAKE_UP = "jobs.worker.wake_up"
 @cache
 def _connection(pid: int) -> redis.Redis:
     """One kept connection pool a process; keyed by the pid, because a forked child must not share a socket."""
-    return redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=5)
+    # One retry, at once: a connection that a restarted server closed is found out only by using it. redis-py's default
+    # of three with growing pauses would hold up a submission for seconds while Redis is away.
+    return redis.Redis.from_url(
+        settings.REDIS_URL, socket_connect_timeout=2, socket_timeout=5, retry=Retry(NoBackoff(), 1)
+    )
 
 
 def connection() -> redis.Redis:

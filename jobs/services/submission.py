@@ -13,7 +13,7 @@ from datasets_app import paths
 from jobs import queue
 from jobs.models import Job, TrainedModel, new_model_id
 from jobs.parameters import InferenceParameters
-from jobs.routing import ROUTES, QueueSpec, RoutingError, inference_queue, route
+from jobs.routing import QUEUES, ROUTES, QueueSpec, RoutingError, inference_queue, route
 from jobs.selectors.scheduling import estimated_seconds
 from tracking.models import Run, User
 from tracking.services.projects import project_for_submission
@@ -163,10 +163,8 @@ def _route(model_type: str, *, requires_gpu: bool, framework_override: str) -> Q
     try:
         if model_type not in ROUTES:
             # A trainer outside the document's table (the benchmark's no-op) runs on its own framework's queue.
-            return route(
-                next(name for name in ROUTES if registry.TRAINERS.get(name, info).framework == info.framework),
-                framework_override=framework_override,
-            )
+            sibling = next(name for name, (own, _) in ROUTES.items() if QUEUES[own].framework == info.framework)
+            return route(sibling, framework_override=framework_override)
         return route(model_type, requires_gpu=requires_gpu, framework_override=framework_override)
     except RoutingError as error:
         raise InvalidSpec(errors={"framework_override": [str(error)]}) from error

@@ -1,0 +1,207 @@
+"""Inference: a warm child answers jobs one after the other, its models loaded; the parent watches and replaces it."""
+
+import logging
+import time
+from collections import OrderedDict
+from typing import Any
+
+import orjson
+from django.conf import settings
+
+from automl_site.errors import NotFound, TooLarge
+from datasets_app.storage import get_storage
+from jobs import failures, lifecycle, processes
+from jobs.failures import Lost, json_safe
+from jobs.lifecycle import Report, database_now
+from jobs.models import Attempt, Job, TrainedModel, Worker
+from jobs.outages import FIRST_PAUSE, OUTAGE, forget_connection, until_recorded
+from jobs.registration import Registration
+from jobs.reporter import StopFlag
+from jobs.services.submission import input_reference
+from jobs.supervision import Child, StopSignals, conclude, grace_of
+from jobs.worker import QueueWorker
+from tracking import stream
+from trainers import registry
+from trainers.protocol import Predictor
+
+logger = logging.getLogger(__name__)
+
+WHAT = "the prediction"
+MAX_PREDICTIONS = 10_000  # an answer; the rows travel in the job's row and in each status answer
+MAX_RESULT_BYTES = 16 * 1024 * 1024
+EARLY_END = 5.0  # seconds: a child that lives shorter, and not by our doing, is replaced with growing pauses
+LONGEST_PAUSE = 10.0
+
+
+class ModelCache:
+    """Loaded models, the least recently used dropped first. Their size is that of their files, in bytes."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._loaded: OrderedDict[str, tuple[Predictor, int]] = OrderedDict()
+
+    def get(self, model: TrainedModel) -> Predictor:
+        """The model, ready to predict.
+
+        Raises:
+            NotFound: its files are gone.
+            ModelProblem: they are damaged.
+        """
+        found = self._loaded.get(model.public_id)
+        if found is None:
+            try:
+                folder = get_storage().local_folder(f"models/{model.public_id}")
+            except FileNotFoundError as error:
+                raise NotFound(f"The files of model '{model.public_id}' are gone; train it again.") from error
+            found = self._loaded[model.public_id] = registry.load(folder), model.size_bytes
+            while len(self._loaded) > 1 and sum(size for _, size in self._loaded.values()) > self._max_bytes:
+                self._loaded.popitem(last=False)
+        self._loaded.move_to_end(model.public_id)
+        return found[0]
+
+
+class InferenceServer(QueueWorker):
+    """The warm child. Its heartbeats are written by the monitor; it only claims, predicts and completes."""
+
+    def __init__(self, *, worker: Worker, signals: StopSignals) -> None:
+        super().__init__(worker=worker, signals=signals)
+        self._models = ModelCache(settings.JOBS["model_cache_bytes"])
+
+    def execute(self, attempt: Attempt) -> None:
+        job = until_recorded(
+            lambda: Job.objects.select_related("owner", "model").get(pk=attempt.job_id), what="the job's start"
+        )
+        try:
+            started = time.perf_counter()
+            result = self._predict(job)
+            milliseconds = (time.perf_counter() - started) * 1000
+            line = f"{len(result['predictions'])} predictions with {result['model_id']} in {milliseconds:.0f} ms"
+            until_recorded(
+                lambda: lifecycle.complete(
+                    attempt=attempt, job=job, result=result, final=Report(logs=[stream.LogEntry("INFO", line)])
+                ),
+                what="the predictions",
+            )
+        except lifecycle.ClaimLost:
+            until_recorded(lambda: lifecycle.attempt_stopped(attempt=attempt), what="the attempt's end")
+        except Exception as error:  # noqa: BLE001  (the job is told, the server goes on)
+            self._fail(attempt, job, error)
+
+    def _predict(self, job: Job) -> dict[str, Any]:
+        """The job's `result`. Raises DomainError, TrainerError."""
+        model = job.model
+        if model is None or model.deleted_at is not None:
+            raise NotFound("The model was deleted.")
+        reference = input_reference(user=job.owner, input_data=job.input_data)
+        predictor = self._models.get(model)
+        predictions = predictor.predict_input(reference.local() if reference else job.input_data, job.parameters)
+        if len(predictions) > MAX_PREDICTIONS:
+            raise TooLarge(
+                f"The input has {len(predictions)} rows; one inference answers at most {MAX_PREDICTIONS}. "
+                "Submit it in parts."
+            )
+        result = {"model_id": model.public_id, "predictions": json_safe(predictions)}
+        size = len(orjson.dumps(result))
+        if size > MAX_RESULT_BYTES:
+            raise TooLarge(
+                f"The predictions take {size} bytes; one inference answers at most {MAX_RESULT_BYTES}. "
+                "Submit the input in parts, or ask for fewer classes (top_k)."
+            )
+        return result
+
+    def _fail(self, attempt: Attempt, job: Job, error: Exception) -> None:
+        end = failures.of_exception(error, what=WHAT)
+
+        def record() -> None:
+            try:
+                if isinstance(end, Lost):
+                    lifecycle.lose(attempt=attempt, job=job, reason=end.reason)
+                else:
+                    lifecycle.fail(attempt=attempt, job=job, failure=end)
+            except lifecycle.ClaimLost:
+                lifecycle.attempt_stopped(attempt=attempt)
+
+        until_recorded(record, what="the failure")
+
+
+class InferenceMonitor:
+    """The parent: keeps one warm child running, and writes the heartbeats of what it does."""
+
+    def __init__(self, *, registration: Registration, signals: StopSignals, guard: processes.Guard) -> None:
+        self._registration = registration
+        self._signals = signals
+        self._guard = guard
+        self._beat_at = 0.0
+        self._overdue: set[int] = set()  # attempts that are being stopped at their deadline
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT."""
+        pause = FIRST_PAUSE
+        while not self._signals.requested:
+            started = time.monotonic()
+            child = Child(self._serve, self._guard, term_after=0.0)
+            self._watch(child)
+            child.kill_left_over()
+            self._settle(child)
+            if child.is_stopping or time.monotonic() - started > EARLY_END:
+                pause = FIRST_PAUSE
+                continue
+            logger.error("The inference process ended by itself; it is started again in %.1f s", pause)
+            self._signals.wait(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _serve(self, stop: StopFlag) -> int:
+        InferenceServer(worker=self._registration.worker, signals=StopSignals()).work()
+        return 0
+
+    def _watch(self, child: Child) -> None:
+        look_at = 0.0
+        while not child.wait(min(look_at - time.monotonic(), child.press()), self._signals):
+            if self._signals.requested:
+                child.ask_to_stop(StopFlag.HAND_BACK, grace_of(StopFlag.HAND_BACK))
+            if time.monotonic() >= look_at:
+                try:
+                    self._look(child)
+                    look_at = time.monotonic() + settings.JOBS["claim_check"]
+                except OUTAGE:
+                    forget_connection()
+                    look_at = time.monotonic() + max(FIRST_PAUSE, settings.JOBS["claim_check"] / 2)
+
+    def _look(self, child: Child) -> None:
+        """Heartbeats of the worker and of what its child does. Kills the child when its claim or its time is over."""
+        attempts = self._running()
+        beat = time.monotonic() >= self._beat_at
+        for attempt in attempts:
+            holds = lifecycle.heartbeat(attempt=attempt) if beat else lifecycle.holds_claim(attempt=attempt)
+            timeout = attempt.job.timeout_seconds
+            overdue = bool(timeout) and (database_now() - attempt.started_at).total_seconds() > timeout
+            if not holds or overdue:
+                if overdue:
+                    self._overdue.add(attempt.pk)
+                # No flag and no grace: what is stuck in a prediction looks at neither, and leaves nothing half written.
+                child.ask_to_stop(StopFlag.TIMEOUT if overdue else StopFlag.CANCELLED, grace=0.0)
+        if beat:
+            served = self._registration.worker
+            self._registration.beat(Worker.State.BUSY if attempts else Worker.State.IDLE)
+            self._beat_at = time.monotonic() + settings.JOBS["heartbeat"]
+            if self._registration.worker.pk != served.pk:
+                child.ask_to_stop(StopFlag.HAND_BACK, grace_of(StopFlag.HAND_BACK))  # it claims under the old name
+
+    def _settle(self, child: Child) -> None:
+        """The child is gone: write down the end of what it was doing."""
+        if child.ended is None:
+            raise AssertionError("the watch ended before the child")
+        for attempt in until_recorded(self._running, what="the look at what ran"):
+            if attempt.pk in self._overdue:
+                reason = StopFlag.TIMEOUT
+            elif child.is_stopping:
+                # Killed for another job's sake, or with the worker: this one may not pay for it.
+                reason = StopFlag.HAND_BACK
+            else:
+                reason = StopFlag.NO
+            conclude(attempt, attempt.job, child.ended, reason, what=WHAT, signals=self._signals)
+        self._overdue.clear()
+
+    def _running(self) -> list[Attempt]:
+        running = Attempt.objects.filter(worker=self._registration.worker, status=Attempt.Status.RUNNING)
+        return list(running.select_related("job"))

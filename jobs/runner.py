@@ -1,0 +1,188 @@
+"""One attempt at a training, in a forked child: data in, trainer, model out. The parent (jobs/worker.py) watches."""
+
+import faulthandler
+import logging
+import os
+import random
+import signal
+import sys
+import time
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+from django.conf import settings
+
+from datasets_app import paths
+from datasets_app.storage import get_storage
+from jobs import failures, lifecycle, workspace
+from jobs.failures import EXIT_STOPPED, Lost, json_safe
+from jobs.models import Attempt, Job, JobStatus, TrainedModel
+from jobs.outages import until_recorded
+from jobs.reporter import DatabaseReporter, StopFlag
+from trainers import registry
+from trainers.protocol import Stopped, TrainResult
+
+logger = logging.getLogger(__name__)
+
+WHAT = "the training"
+
+
+def run_attempt(attempt: Attempt, job: Job, stop: StopFlag) -> int:
+    """Run the attempt to its end and write that end down. Returns the exit status of the process.
+
+    `job` comes with its owner, dataset and run.
+
+    0: the job has ended, or the claim on it was lost. EXIT_STOPPED: the trainer stopped as it was asked to; what that
+    means the parent knows, who asked.
+    """
+    _stop_on_sigterm(stop)
+    random.seed()
+    reporter = None
+    try:
+        here = workspace.prepare(job.pk, attempt.number)
+        reporter = DatabaseReporter(attempt=attempt, job=job, workspace=here, stop=stop)
+        _redirect_output(reporter)
+        reporter.start()
+        result = _train(job, here, reporter)
+        _no_more_interruptions()
+        if stop.reason == StopFlag.CLAIM_LOST:
+            return 0
+        _finish(attempt, job, result, reporter)
+    except Stopped:
+        _no_more_interruptions()
+        if reporter is not None and stop.reason != StopFlag.CLAIM_LOST:
+            _write_rest(attempt, job, reporter)
+        return EXIT_STOPPED
+    except lifecycle.ClaimLost:
+        return 0
+    except BaseException as error:  # noqa: BLE001  (whatever ends it, the job must be told)
+        _no_more_interruptions()
+        _fail(attempt, job, error, reporter)
+    return 0
+
+
+def _train(job: Job, here: workspace.Workspace, reporter: DatabaseReporter) -> TrainResult:
+    # By now the owner may have lost the right to the data: what was allowed at submission is checked once more.
+    data = until_recorded(
+        lambda: paths.resolve(user=job.owner, text=job.data_path).local(), what="the look-up of the data"
+    )
+    started = time.perf_counter()
+    result = registry.train(
+        job.model_type, registry.check_config(job.model_type, job.hyperparameters), data, here.out, reporter
+    )
+    result.metrics.setdefault("training_time", time.perf_counter() - started)
+    return result
+
+
+def _finish(attempt: Attempt, job: Job, result: TrainResult, reporter: DatabaseReporter) -> None:
+    """Publish the artefacts and complete the job, both or neither."""
+    reporter.metrics({name: value for name, value in result.metrics.items() if name not in reporter.reported})
+    staged = get_storage().stage_folder(f"models/{job.model_public_id}", result.folder)
+    final = reporter.close()
+    try:
+        until_recorded(
+            lambda: lifecycle.complete(
+                attempt=attempt,
+                job=job,
+                result=_result(job, result),
+                model=_trained_model(job, result),
+                final=final,
+                publish=staged.publish,
+            ),
+            what="the result",
+        )
+    except lifecycle.ClaimLost:
+        # The answer to a commit may be lost with the connection: then the second try finds the job completed by itself.
+        if not Job.objects.filter(pk=job.pk, status=JobStatus.COMPLETED, attempt=attempt.number).exists():
+            raise
+    finally:
+        staged.discard()
+
+
+def _result(job: Job, result: TrainResult) -> dict[str, Any]:
+    """The job's `result` in the contracts."""
+    return {
+        "model_id": job.model_public_id,
+        "model_path": f"/models/{job.model_public_id}",
+        "framework": result.framework,
+        "framework_version": result.framework_version,
+        "backend": result.backend,
+        "device": result.device,
+        "metrics": json_safe(result.metrics),
+    }
+
+
+def _trained_model(job: Job, result: TrainResult) -> TrainedModel:
+    return TrainedModel(
+        public_id=job.model_public_id,
+        job=job,
+        owner=job.owner,
+        project_id=job.project_id,
+        run_id=job.run_id,
+        dataset=job.dataset,
+        name=job.run.name if job.run else job.model_type,
+        model_type=job.model_type,
+        framework=result.framework,
+        framework_version=result.framework_version,
+        backend=result.backend,
+        device=result.device,
+        task=result.task,
+        metrics=json_safe(result.metrics),
+        report=json_safe(result.report),
+        schema=json_safe({"columns": result.columns, "target": result.target}),
+        size_bytes=sum(path.stat().st_size for path in result.folder.rglob("*") if path.is_file()),
+    )
+
+
+def _fail(attempt: Attempt, job: Job, error: BaseException, reporter: DatabaseReporter | None) -> None:
+    end = failures.of_exception(error, what=WHAT)
+    rest = reporter.close() if reporter is not None else lifecycle.Report()
+    with suppress(lifecycle.ClaimLost):
+        if rest.points or rest.logs:
+            until_recorded(lambda: lifecycle.report(attempt=attempt, job=job, entry=rest), what="the last lines")
+        if isinstance(end, Lost):
+            reason = end.reason
+            until_recorded(lambda: lifecycle.lose(attempt=attempt, job=job, reason=reason), what="the failure")
+        else:
+            failure = end
+            until_recorded(lambda: lifecycle.fail(attempt=attempt, job=job, failure=failure), what="the failure")
+
+
+def _write_rest(attempt: Attempt, job: Job, reporter: DatabaseReporter) -> None:
+    rest = reporter.close()
+    if rest.points or rest.logs:
+        # Not for minutes: the parent kills this process soon.
+        with suppress(Exception):
+            until_recorded(
+                lambda: lifecycle.report(attempt=attempt, job=job, entry=rest),
+                what="the last lines",
+                patience=settings.JOBS["stop_grace"],
+            )
+
+
+def _stop_on_sigterm(stop: StopFlag) -> None:
+    """SIGTERM interrupts Python code that does not look at `should_stop`; the parent sends it after a while."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise Stopped
+
+    signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole terminal; the parent decides
+
+
+def _no_more_interruptions() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _redirect_output(reporter: DatabaseReporter) -> None:
+    """Libraries' prints and warnings go to the job's log, the platform's own log to where it went before."""
+    server_log = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    for handler in logging.root.handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+            handler.setStream(server_log)
+    faulthandler.enable(server_log)
+    reporter.capture_output()
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115

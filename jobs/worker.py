@@ -1,0 +1,232 @@
+"""Workers: an RQ worker that takes wake-ups, claims jobs in the database, and runs each in a forked child.
+
+The parent sets Django up and imports frameworks and trainers, but never computes with them: what was computed before a
+fork hangs or crashes after it. It watches the child, writes the heartbeats, and kills the whole process tree when the
+claim is gone.
+"""
+
+import importlib
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import redis
+import rq
+from django.conf import settings
+from rq.exceptions import DequeueTimeout
+from rq.serializers import JSONSerializer
+from rq.worker import WorkerStatus
+
+from jobs import lifecycle, processes, queue, runner
+from jobs.models import Attempt, Job, Worker
+from jobs.outages import FIRST_PAUSE, OUTAGE, forget_connection, until_recorded
+from jobs.registration import Registration
+from jobs.reporter import StopFlag
+from jobs.supervision import Child, StopRequested, StopSignals, conclude, deadline_of, grace_of
+from trainers import registry
+
+logger = logging.getLogger(__name__)
+
+WAIT_SECONDS = 1  # for a wake-up, at a time
+REDIS_PAUSE = 1.0  # between two tries to reach an absent Redis
+SHOWN_EVERY = 20.0  # seconds between two renewals of what django-rq's pages show
+SHOWN_FOR = 120  # seconds after which Redis forgets a silent worker
+FIRST_LOOK = 0.25  # seconds after a fork; short jobs are over by then
+
+
+def wake_up() -> None:
+    """What an RQ entry names. Our workers never call it: to them the entry only says that its queue has work."""
+
+
+def import_trainers(frameworks: Sequence[str]) -> None:
+    """Import what the children will need: each would import it anew otherwise, which takes seconds."""
+    for info in registry.TRAINERS.values():
+        if info.framework in frameworks:
+            try:
+                importlib.import_module(info.module)
+            except ImportError:
+                logger.exception("The trainer of %s cannot be imported; its jobs will fail", info.name)
+
+
+class QueueWorker(rq.Worker):
+    """The loop that all workers share: wait for a wake-up, claim the best pending job of its queue, execute it.
+
+    From RQ come the queues and the registration that django-rq's pages show. Its own loop is not used: it ends at a
+    timeout of Redis and at any exception, and it needs Redis to start.
+    """
+
+    def __init__(self, *, worker: Worker, signals: StopSignals) -> None:
+        super().__init__(
+            [queue.rq_queue(name) for name in worker.queues],
+            name=worker.name,
+            connection=queue.connection(),
+            serializer=JSONSerializer,
+            worker_ttl=SHOWN_FOR,
+            prepare_for_work=False,  # that would need Redis at once
+        )
+        self.hostname, self.pid = worker.host, worker.pid
+        self.worker = worker
+        self.signals = signals
+        self._redis_away = False
+        self._show_at = 0.0
+        self._look_at = 0.0
+
+    @property
+    def connection_timeout(self) -> int:
+        return 5  # seconds; RQ's own would wait for minutes on a connection that went dead
+
+    def work(self) -> None:  # type: ignore[override]
+        """Serve until SIGTERM or SIGINT."""
+        while not self.signals.requested:
+            try:
+                self.tick()
+                name = self._next_wake_up()
+                if name is not None:
+                    self._run_next([name])
+                elif time.monotonic() >= self._look_at:
+                    # Wake-ups may be lost, or Redis away: a look every so often needs neither.
+                    self._look_at = time.monotonic() + settings.JOBS["heartbeat"]
+                    while self._run_next(self.worker.queues) and not self.signals.requested:
+                        self.tick()
+            except StopRequested:
+                break
+            except OUTAGE as error:
+                forget_connection()
+                logger.warning("The database is away: %s", str(error).strip().partition("\n")[0])
+                self.signals.wait(REDIS_PAUSE)
+        with suppress(redis.RedisError):
+            self.connection.connection_pool.disconnect()
+            self.register_death()
+
+    def tick(self) -> None:
+        """Called every second or so while idle. Raises what the database raises."""
+
+    def execute(self, attempt: Attempt) -> None:
+        """Run a claimed attempt to its end."""
+        raise NotImplementedError
+
+    def _run_next(self, queue_names: Sequence[str]) -> bool:
+        attempt = lifecycle.claim_next(queue_names=queue_names, worker=self.worker)
+        if attempt is None:
+            return False
+        logger.info("Job %s: attempt %d begins", attempt.job_id, attempt.number)
+        self.execute(attempt)
+        return True
+
+    def _next_wake_up(self) -> str | None:
+        """Wait for an entry and take it: the name of its queue. None when there was none, or Redis is away."""
+        try:
+            if time.monotonic() >= self._show_at:
+                self.show(WorkerStatus.IDLE)
+            keys = [each.key for each in self._ordered_queues]
+            key, entry = self._interruptible_pop(keys)
+            self.connection.delete(rq.job.Job.key_for(entry.decode()))
+        except DequeueTimeout:
+            return None
+        except redis.RedisError as error:
+            if not self._redis_away:
+                logger.warning("Redis is away (%s); pending jobs are looked for in the database", error)
+            self._redis_away = True
+            self._show_at = 0.0
+            self.signals.wait(REDIS_PAUSE)
+            return None
+        if self._redis_away:
+            logger.info("Redis is back")
+            self._redis_away = False
+        name = key.decode().removeprefix(rq.Queue.redis_queue_namespace_prefix)
+        # The next look begins behind this queue, so that a busy one does not starve the others.
+        place = keys.index(key.decode()) + 1
+        self._ordered_queues = self._ordered_queues[place:] + self._ordered_queues[:place]
+        return name
+
+    def _interruptible_pop(self, keys: list[str]) -> tuple[bytes, bytes]:
+        self.signals.interruptible = True
+        try:
+            if self.signals.requested:
+                raise StopRequested
+            # Not `dequeue_any`: it would keep the entry in a second list for a safety that we have from the database.
+            popped: tuple[bytes, bytes] = rq.Queue.lpop(keys, WAIT_SECONDS, connection=self.connection)
+            return popped
+        finally:
+            self.signals.interruptible = False
+
+    def show(self, state: WorkerStatus) -> None:
+        """Renew what django-rq's pages show of this worker. Raises redis.RedisError."""
+        self._show_at = time.monotonic() + SHOWN_EVERY
+        if not self.connection.hexists(self.key, "birth"):
+            self.connection.delete(self.key)
+            self.register_birth()
+        self.set_state(state)
+        self.heartbeat(SHOWN_FOR)
+
+
+class TrainingWorker(QueueWorker):
+    """Runs each attempt in a forked child and watches it: heartbeats, claim, deadline, the worker's own end."""
+
+    def __init__(self, *, registration: Registration, signals: StopSignals, guard: processes.Guard) -> None:
+        super().__init__(worker=registration.worker, signals=signals)
+        self._registration = registration
+        self._guard = guard
+        self._beat_at = 0.0
+
+    def tick(self) -> None:
+        if time.monotonic() >= self._beat_at:
+            self._beat(Worker.State.IDLE)
+
+    def execute(self, attempt: Attempt) -> None:
+        job = until_recorded(
+            lambda: Job.objects.select_related("owner", "dataset", "run").get(pk=attempt.job_id),
+            what="the job's start",
+            give_up=lambda: self.signals.requested,
+        )
+        child = Child(lambda stop: runner.run_attempt(attempt, job, stop), self._guard)
+        self._supervise(attempt, job, child)
+        child.kill_left_over()
+        if child.ended is None:
+            raise AssertionError("supervision ended before the child")
+        conclude(attempt, job, child.ended, child.stop.reason, what=runner.WHAT, signals=self.signals)
+        self._beat_at = 0.0  # the row still says "busy"
+
+    def _supervise(self, attempt: Attempt, job: Job, child: Child) -> None:
+        """Watch the child until it has ended. However long the database is away, nothing is killed for it."""
+        deadline = deadline_of(job)
+        look_at = time.monotonic() + min(FIRST_LOOK, settings.JOBS["claim_check"])
+        beat_at = look_at
+        until_press = 3600.0
+        while not child.wait(min(look_at - time.monotonic(), until_press), self.signals):
+            now = time.monotonic()
+            if self.signals.requested:
+                child.ask_to_stop(StopFlag.HAND_BACK, grace_of(StopFlag.HAND_BACK))
+            if now >= deadline:
+                child.ask_to_stop(StopFlag.TIMEOUT, grace_of(StopFlag.TIMEOUT))
+            if now >= look_at:
+                try:
+                    if now >= beat_at:
+                        holds = lifecycle.heartbeat(attempt=attempt)
+                        self._beat(Worker.State.BUSY)
+                        beat_at = now + settings.JOBS["heartbeat"]
+                    else:
+                        holds = lifecycle.holds_claim(attempt=attempt)
+                    look_at = time.monotonic() + settings.JOBS["claim_check"]
+                    if not holds:
+                        child.ask_to_stop(StopFlag.CANCELLED, grace_of(StopFlag.CANCELLED))
+                except OUTAGE:
+                    forget_connection()
+                    beat_at = look_at = time.monotonic() + max(FIRST_PAUSE, settings.JOBS["claim_check"] / 2)
+                self._show_busy()
+            until_press = child.press()
+            if now < deadline:
+                until_press = min(until_press, deadline - now)
+
+    def _beat(self, state: str) -> None:
+        self._registration.beat(state)
+        self.worker = self._registration.worker
+        self._beat_at = time.monotonic() + settings.JOBS["heartbeat"]
+
+    def _show_busy(self) -> None:
+        if time.monotonic() >= self._show_at:
+            try:
+                self.show(WorkerStatus.BUSY)
+            except redis.RedisError:
+                self._show_at = time.monotonic() + SHOWN_EVERY
