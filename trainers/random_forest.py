@@ -29,12 +29,13 @@ from trainers.tabular.watch import Watch, fitting
 
 Forest: TypeAlias = "RandomForestClassifier | RandomForestRegressor"
 
-STEP = 1.0  # seconds that one step of growing should take
+STEP = (1.0, 5.0)  # seconds, least and most, that one step of growing should take
+ROUNDS = 25  # trees that each core grows in a step, where that fits: at its end, cores wait for the last tree
 GROWTH = 4  # a step grows at most this many times the trees there are: the first ones measure how long a tree takes
 CHECKPOINT_EVERY = 10.0  # seconds
 CHECKPOINT_SHARE = 0.02  # of the fit's time that checkpoints may cost
 SCORING_SHARE = 0.01  # of the fit's time that drawing the chart may cost
-FREE_SCORING = 0.05  # seconds, so that short fits have a chart too
+FREE_SCORING = 0.02  # seconds, so that short fits have a chart too
 WATCHED_ROWS = 2000  # held-out rows that the chart is drawn from
 TRUSTED = ["sklearn.tree._tree.Tree"]  # its arrays are checked after loading
 
@@ -115,9 +116,7 @@ def _grow(
         watch.stop_if_asked()
         if grown >= wanted:
             break
-        a_tree = (now - started) / max(grown - resumed, 1)
-        step = min(max(int(STEP / a_tree), cores), max(GROWTH * (grown - resumed), cores), wanted - grown)
-        forest.set_params(n_estimators=grown + step)
+        forest.set_params(n_estimators=min(grown + _step(now - started, grown - resumed, cores), wanted))
         forest.fit(X, data.y_train)
     if config.oob_score:
         forest.set_params(oob_score=True)
@@ -126,6 +125,13 @@ def _grow(
     seconds = time.perf_counter() - started
     reporter.log("INFO", f"grew {wanted - (resumed if resumed > 1 else 0)} trees in {seconds:.2f} s on {cores} cores")
     return seconds
+
+
+def _step(elapsed: float, grown: int, cores: int) -> int:
+    """How many trees to grow next, as a multiple of the cores; `grown` of them took `elapsed` seconds."""
+    a_round = elapsed / max(grown, 1) * cores
+    rounds = round(min(max(STEP[0], ROUNDS * a_round), STEP[1]) / a_round)
+    return max(min(rounds, GROWTH * grown // cores), 1) * cores
 
 
 def _resume(forest: Forest, checkpoint: TreeCheckpoint, wanted: int, reporter: Reporter) -> None:

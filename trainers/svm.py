@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC, SVR
@@ -53,7 +54,7 @@ def train(config: SVMConfig, data_path: Path, out: Path, reporter: Reporter) -> 
     # Fit
     with Watch(reporter) as watch, fitting(reporter):
         watch.phase(0.05, 0.05, "fitting")
-        estimate = _estimate(machine, data, folds, watch)
+        estimate = _estimate(machine, config, data, folds, watch)
         if estimate is not None:
             reporter.log("INFO", f"the fit will take about {estimate:.0f} s (an estimate from fits of small parts)")
         watch.stop_if_asked()
@@ -138,7 +139,7 @@ def _calibration_folds(config: SVMConfig, data: Data, reporter: Reporter) -> int
     return min(FOLDS, smallest)
 
 
-def _estimate(machine: SVC | SVR, data: Data, folds: int, watch: Watch) -> float | None:
+def _estimate(machine: SVC | SVR, config: SVMConfig, data: Data, folds: int, watch: Watch) -> float | None:
     """Seconds that the whole fit will take, from the growth between two small parts; None if it is too short."""
     n = len(data.y_train)
     order = np.random.default_rng(data.seed).permutation(n)
@@ -148,7 +149,9 @@ def _estimate(machine: SVC | SVR, data: Data, folds: int, watch: Watch) -> float
         if len(rows) < 50 or (data.task == "classification" and len(np.unique(data.y_train[rows])) < 2):
             return None
         started = time.perf_counter()
-        type(machine)(**machine.get_params()).fit(data.X_train[rows], data.y_train[rows])
+        # A cache as much smaller as the kernel matrix is: with the whole one a part would never miss it.
+        trial = clone(machine).set_params(cache_size=config.cache_size / part**2)
+        trial.fit(data.X_train[rows], data.y_train[rows])
         times.append(time.perf_counter() - started)
         if times[0] * PARTS[0] ** 2 < WORTH_ESTIMATING:
             return None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.trainers.conftest import Recorder
-from trainers import registry
+from trainers import random_forest, registry
 from trainers.protocol import Stopped
 
 SETTINGS = {"n_estimators": 60, "random_state": 5}
@@ -63,6 +63,20 @@ def test_more_trees_may_be_asked_for_on_resuming(tables, tmp_path):
     second, folder = stop_then_resume(tables["wine"], tmp_path, {**SETTINGS, "n_estimators": 80})
     assert "of 80 trees from the checkpoint" in second.text("INFO")
     assert len(forest(folder).estimators_) == 80
+
+
+def test_trees_are_kept_while_growing_each_in_one_part_only(tables, tmp_path, recorder, monkeypatch):
+    monkeypatch.setattr(random_forest, "CHECKPOINT_EVERY", 0.0)
+    monkeypatch.setattr(random_forest, "CHECKPOINT_SHARE", 1e9)
+    registry.train("random_forest", SETTINGS, tables["wine"], tmp_path / "whole", recorder)
+    parts = sorted(path.name for path in recorder.checkpoint().glob("trees-*.npz"))
+    bounds = [tuple(int(number) for number in name[6:-4].split("-")) for name in parts]
+    assert len(bounds) > 2
+    assert [start for start, _ in bounds] == [0] + [end for _, end in bounds[:-1]]
+    second = Recorder(recorder.checkpoint())
+    registry.train("random_forest", SETTINGS, tables["wine"], tmp_path / "again", second)
+    assert "resumed with 60 of 60 trees" in second.text("INFO")
+    assert same(forest(tmp_path / "whole"), forest(tmp_path / "again"))
 
 
 @pytest.mark.parametrize("damage", ["state", "part"])

@@ -56,8 +56,9 @@ def load_data(
     finally:
         for level, message in notes:
             reporter.log(level, message)
-    encoder = Encoder.fit(frame[train], columns, scaled=scaled)
-    X_train, X_test = encoder.transform(frame[train]), encoder.transform(frame[test])
+    train_frame = frame[train]
+    encoder = Encoder.fit(train_frame, columns, scaled=scaled)
+    X_train, X_test = encoder.transform(train_frame), encoder.transform(frame[test])
     used = sum(column.kind != "ignored" for column in columns)
     reporter.log(
         "INFO",

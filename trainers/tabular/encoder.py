@@ -64,7 +64,7 @@ class Encoder:
     def transform(self, frame: pl.DataFrame) -> Matrix:
         """(n, features) of finite float64."""
         blocks = [block for column in self.columns for block in self._blocks(frame[column.name], column)]
-        matrix = np.empty((frame.height, len(blocks)), np.float64)
+        matrix = np.empty((frame.height, len(blocks)), np.float64, order="F")  # filled column by column
         for i, block in enumerate(blocks):
             matrix[:, i] = block
         return matrix

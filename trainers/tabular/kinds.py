@@ -157,7 +157,7 @@ def _find(table: Table, name: str, notes: list[Note]) -> Column:
             return Column(
                 name, "date", date_format=date_format, lenient=lenient, missing=has_missing, examples=examples
             )
-    if not _has_codes(present):
+    if _looks_numeric(present) and not _has_codes(present):
         plain = values.numbers(present)
         style, guessed = values.number_style(present, plain)
         read = plain if style == "plain" else values.numbers(present, style)
@@ -208,6 +208,12 @@ def _counts_rows(numbers: pl.Series, name: str) -> bool:
 def _is_id_name(name: str) -> bool:
     lower = name.lower()
     return lower in ID_NAMES or lower.endswith(("_id", " id", "-id"))
+
+
+def _looks_numeric(present: pl.Series) -> bool:
+    """Whether a sample has mostly digits at the start of its values; saves the closer look at columns of words."""
+    sample = present.sample(min(len(present), 1000), seed=0)
+    return int(sample.str.contains(r"^[^\w]*\d").sum()) >= len(sample) / 2
 
 
 def _has_codes(text: pl.Series) -> bool:
