@@ -4,6 +4,7 @@ import hashlib
 import os
 import secrets
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 # sockaddr_un.sun_path holds 108 bytes; Valkey wants room for the final NUL and its own suffixes.
@@ -13,6 +14,15 @@ SOCKET_PATH_LIMIT = 100
 def data_dir(base: Path) -> Path:
     """The folder under which all embedded state lies: `AUTOML_DATA`, or `data/` beside manage.py."""
     return Path(os.environ.get("AUTOML_DATA") or base / "data").expanduser().resolve()
+
+
+def use_data_argument(arguments: Sequence[str]) -> None:
+    """Let `--data DIR` stand for the variable AUTOML_DATA."""
+    for position, argument in enumerate(arguments):
+        if argument.startswith("--data="):
+            os.environ["AUTOML_DATA"] = argument.removeprefix("--data=")
+        elif argument == "--data" and position + 1 < len(arguments):
+            os.environ["AUTOML_DATA"] = arguments[position + 1]
 
 
 def secret_key(data: Path) -> str:

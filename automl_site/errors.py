@@ -1,8 +1,8 @@
 """Failures that were foreseen, as facts of the domain. They know no HTTP.
 
 A service raises one of these; the dialect of the contract (or the page) that was asked words it once, at the edge.
-`message` is shown to the user as it is: plain words, what is wrong, what to do. Anything else that is raised is a bug: it
-gets an id and goes to the log.
+`message` is shown to the user as it is: plain words, what is wrong, what to do. Anything else that is raised is a bug:
+it gets an id and goes to the log.
 """
 
 from collections.abc import Mapping, Sequence
