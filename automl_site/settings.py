@@ -110,7 +110,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
 else:
     # Under ASGI CONN_MAX_AGE holds no connection, a pool does. A forked child must not inherit a pooled socket: not in
     # workers.
-    _database["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 16, "timeout": 10}} if ROLE == "web" else {}
+    if ROLE == "web":
+        _database.setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 16, "timeout": 10}
     if ROLE in ("worker", "reconciler"):
         _database["CONN_MAX_AGE"] = None
         _database["CONN_HEALTH_CHECKS"] = True
@@ -139,6 +140,7 @@ STORAGE_URL = env.str("STORAGE_URL", default="")  # s3://bucket[/prefix]?endpoin
 ALLOWED_BUCKETS = env.list("AUTOML_ALLOWED_BUCKETS", default=[])
 CACHE_BYTES = env.int("AUTOML_CACHE", default=50 * 1024**3)  # local copies of what lies in a bucket
 MAX_UPLOAD_BYTES = env.int("AUTOML_MAX_UPLOAD", default=5 * 1024**3)
+UPLOAD_PATHS = ("/api/v1/datasets/upload",)  # take bodies of that size; others DATA_UPLOAD_MAX_MEMORY_SIZE
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024**2
 FILE_UPLOAD_TEMP_DIR = env.str("AUTOML_UPLOAD_TEMP", default=None)
 

@@ -42,7 +42,7 @@ from tracking.services.accounts import (
 class PlatformLoginView(auth_views.LoginView):
     form_class = SignInForm
 
-    def form_invalid(self, form: SignInForm) -> HttpResponse:  # type: ignore[override]
+    def form_invalid(self, form: SignInForm) -> HttpResponse:
         response = super().form_invalid(form)
         if form.rate_limited is not None:
             response.status_code = 429
@@ -93,7 +93,7 @@ def register(request: HttpRequest) -> HttpResponse:
 def account(request: HttpRequest) -> HttpResponse:
     """The user's profile and API keys. A form posts here with the hidden field `action`."""
     action = request.POST.get("action", "") if request.method == "POST" else ""
-    user: User = request.user  # type: ignore[assignment]
+    user: User = request.user
     profile_form = ProfileForm(request.POST if action == "profile" else None, instance=User.objects.get(pk=user.pk))
     key_form = ApiKeyForm(request.POST if action == "key_create" else None)
     new_key = ""
@@ -134,7 +134,7 @@ def account(request: HttpRequest) -> HttpResponse:
 def change_password(request: HttpRequest) -> HttpResponse:
     form = PasswordChangeForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        user: User = request.user  # type: ignore[assignment]
+        user: User = request.user
         try:
             password_change(user=user, current=form.cleaned_data["current"], new=form.cleaned_data["password"])
         except InvalidSpec as error:

@@ -35,15 +35,15 @@ class PlatformAuthenticationScheme(OpenApiAuthenticationExtension):
     """How the documents show `PlatformAuthentication`."""
 
     target_class = "api.base.authentication.PlatformAuthentication"
-    name = ["bearer", "session"]  # type: ignore[assignment]
+    name = ["bearer", "session"]
 
-    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:  # type: ignore[override]
+    def get_security_definition(self, auto_schema: AutoSchema) -> list[dict[str, Any]]:
         return [
             {"type": "http", "scheme": "bearer", "description": "A token from /auth/login, or an API key."},
             {"type": "apiKey", "in": "cookie", "name": "sessionid", "description": "A browser that has signed in."},
         ]
 
-    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:  # type: ignore[override]
+    def get_security_requirement(self, auto_schema: AutoSchema) -> list[dict[str, list[Any]]]:
         return [{name: []} for name in self.name]  # either, not both
 
 
@@ -74,16 +74,16 @@ def _add_errors(document: dict[str, Any], chosen: Iterable[Dialect]) -> None:
         examples = [dialect.body(Problem(code, status, text)) for status, code, text in _EXAMPLES]
         schemas[names[dialect.name]] = {**_error_schema(examples[0]), "examples": examples}
     for path, operations in document.get("paths", {}).items():
-        dialect = dialect_for(path)
-        if dialect is None or dialect.name not in names:
+        spoken = dialect_for(path)
+        if spoken is None or spoken.name not in names:
             continue
-        reference = {"$ref": f"#/components/schemas/{names[dialect.name]}"}
+        reference = {"$ref": f"#/components/schemas/{names[spoken.name]}"}
         for operation in operations.values():
             operation["responses"]["default"] = {
                 "description": "An error, in this contract's words.",
                 "content": {"application/json": {"schema": reference}},
             }
-            if dialect.open and {} not in operation.get("security", [{}]):
+            if spoken.open and {} not in operation.get("security", [{}]):
                 operation["security"].append({})  # open mode
 
 

@@ -30,12 +30,13 @@ def wants_page(request: HttpRequest) -> bool:
 
 def page(request: HttpRequest, status: int, message: str = "") -> HttpResponse:
     """An error page from `<status>.html` (`400.html` for its siblings), or a bare one where there is no template."""
-    context = {
+    context: dict[str, Any] = {
         "status": status,
         "title": TITLES.get(status, "The request could not be carried out"),
         "message": message,
         "request_id": getattr(request, "id", ""),
     }
+    html: str
     try:
         html = render_to_string([f"{status}.html", "400.html"], context, request=request if status != 500 else None)
     except TemplateDoesNotExist:

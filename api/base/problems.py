@@ -111,7 +111,7 @@ def _from_drf(error: drf.APIException, dialect: Dialect | None) -> Problem:
     if isinstance(error, drf.ValidationError):
         return _problem("invalid", InvalidSpec.message, dialect, errors=_flatten(error.detail))
     if isinstance(error, drf.Throttled):
-        return _rate_limited(RateLimited().message, error.wait or 60, dialect)
+        return _rate_limited(RateLimited().message, getattr(error, "wait", None) or 60, dialect)
     code = next((code for kind, code in _DRF_CODES.items() if isinstance(error, kind)), "error")
     # Which of several reasons made a credential bad is nobody's business.
     message = _SENTENCES["unauthenticated"] if code == "unauthenticated" else str(error.detail)
