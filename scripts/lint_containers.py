@@ -142,8 +142,8 @@ def docker_compose_config() -> Iterator[str]:
 def main() -> int:
     problems = [f"Dockerfile: {problem}" for problem in check_dockerfile((ROOT / "Dockerfile").read_text())]
     settings = "".join((ROOT / "automl_site" / name).read_text() for name in ("settings.py", "env.py"))
-    texts = [(ROOT / name).read_text() for name in ("compose.yaml", ".env.example")]
-    problems += [f"compose.yaml: {problem}" for problem in check_compose(*texts, settings)]
+    compose, example = (ROOT / "compose.yaml").read_text(), (ROOT / ".env.example").read_text()
+    problems += [f"compose.yaml: {problem}" for problem in check_compose(compose, example, settings)]
     problems += [f"compose.yaml: {problem}" for problem in docker_compose_config()]
     print("\n".join(problems))
     return 1 if problems else 0

@@ -13,10 +13,12 @@ Without Chromium these tests are skipped, each by its name.
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import playwright
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
@@ -85,11 +87,16 @@ OPEN_PAGES = pytest.StashKey[list[Page]]()
 
 @pytest.fixture(scope="session")
 def chromium_path() -> str:
-    """The browser's path; skips where there is none."""
-    for name in CHROMIUM_NAMES:
-        if path := shutil.which(name):
-            return path
-    pytest.skip("no Chromium on this machine (apt-get install chromium)")
+    """The browser's path; skips where there is none, or where playwright's own program cannot start."""
+    path = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine (apt-get install chromium)")
+    # A bare Debian lacks a library that playwright's Node.js is linked to.
+    driver = Path(playwright.__file__).parent / "driver" / "node"
+    answer = subprocess.run([driver, "--version"], capture_output=True, text=True)
+    if answer.returncode != 0:
+        pytest.skip(f"playwright does not start (apt-get install libatomic1): {answer.stderr.strip()}")
+    return path
 
 
 # Of a module, not of the session: while it runs, playwright's event loop is this thread's running one, and no
@@ -99,8 +106,8 @@ def browser(chromium_path: str) -> Iterator[Browser]:
     # For the same reason Django takes this thread for an asynchronous one.
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=chromium_path, args=CHROMIUM_FLAGS)
+    with sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=chromium_path, args=CHROMIUM_FLAGS)
         yield chromium
         chromium.close()
     if before is None:
