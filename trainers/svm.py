@@ -26,7 +26,7 @@ from trainers.tabular.watch import Watch, fitting
 AUTO_PROBABILITY_ROWS = 5000
 MANY_ROWS = 20_000  # libsvm's time grows with the square of the rows
 FOLDS = 5
-PARTS = (40, 20)  # fits of n/40 and n/20 rows cost under 2 % of the whole where time grows as n^1.5 or faster
+PARTS = (20, 10)  # fits of n/20 and n/10 rows: 1.25 % of the whole, whose time is at least quadratic in the rows
 WORTH_ESTIMATING = 5.0  # seconds
 TRUSTED = [
     "sklearn.calibration._CalibratedClassifier",
@@ -156,6 +156,6 @@ def _estimate(machine: SVC | SVR, config: SVMConfig, data: Data, folds: int, wat
         if times[0] * PARTS[0] ** 2 < WORTH_ESTIMATING:
             return None
         watch.stop_if_asked()
-    growth = float(np.clip(np.log(times[1] / times[0]) / np.log(PARTS[0] / PARTS[1]), 1.0, 3.0))
+    growth = float(np.clip(np.log(times[1] / times[0]) / np.log(PARTS[0] / PARTS[1]), 2.0, 3.0))
     whole = times[1] * PARTS[1] ** growth
     return whole * (1 + folds * ((folds - 1) / folds) ** growth) if folds else whole
