@@ -1,6 +1,8 @@
 """The contracts, each at its own prefix, and what stands at the root."""
 
+from django.conf import settings
 from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.generic import RedirectView
 
 from api.base.docs import OpenApiView, redoc, swagger
 from api.base.health import HealthView, LlmHealthView, RedisHealthView
@@ -16,6 +18,8 @@ _browsable = [
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", root, name="root"),
+    # Browsers ask for it beside pages that name no icon (the browsable API's).
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}img/favicon.svg"), name="favicon"),
     contract_path("health", HealthView.as_view(), name="health"),
     contract_path("health/redis", RedisHealthView.as_view(), name="health-redis"),
     contract_path("api/v1/health", LlmHealthView.as_view(), name="llm-health"),

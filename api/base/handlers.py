@@ -21,15 +21,21 @@ TITLES = {
     500: "Something went wrong on our side",
     503: "Not available at the moment",
 }
+PLAIN = ("not_found", "forbidden", "malformed", "internal")
 
 
 def wants_page(request: HttpRequest) -> bool:
-    """Whether to answer with a page: a browser asks, at a path of no contract."""
-    return dialect_for(request.path_info) is None and request.accepts("text/html")
+    """Whether to answer with a page: at a path of no contract, to who prefers one (a program takes anything)."""
+    if dialect_for(request.path_info) is not None:
+        return False
+    return (
+        request.path_info.startswith("/ui/")
+        or request.get_preferred_type(["application/json", "text/html"]) == "text/html"
+    )
 
 
-def page(request: HttpRequest, status: int, message: str = "") -> HttpResponse:
-    """An error page from `<status>.html` (`400.html` for its siblings), or a bare one where there is no template."""
+def page(request: HttpRequest, status: int, message: str = "", *, template: str = "") -> HttpResponse:
+    """An error page: from `template`, `<status>.html`, else `400.html`; a bare one where there is no template."""
     context: dict[str, Any] = {
         "status": status,
         "title": TITLES.get(status, "The request could not be carried out"),
@@ -38,7 +44,11 @@ def page(request: HttpRequest, status: int, message: str = "") -> HttpResponse:
     }
     html: str
     try:
-        html = render_to_string([f"{status}.html", "400.html"], context, request=request if status != 500 else None)
+        html = render_to_string(
+            [name for name in (template, f"{status}.html", "400.html") if name],
+            context,
+            request=request if status != 500 else None,
+        )
     except TemplateDoesNotExist:
         html = (
             f"<!doctype html><html lang=en><title>{escape(context['title'])}</title>"
@@ -49,7 +59,8 @@ def page(request: HttpRequest, status: int, message: str = "") -> HttpResponse:
 
 def _answer(request: HttpRequest, problem: Problem) -> HttpResponse:
     if wants_page(request):
-        return page(request, problem.status, problem.message)
+        # The pages have words of their own for what everybody means by 404.
+        return page(request, problem.status, "" if problem.code in PLAIN else problem.message)
     return problem_response(problem, dialect_of(request))
 
 
@@ -63,7 +74,9 @@ def permission_denied(request: HttpRequest, exception: Any = None) -> HttpRespon
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return _answer(request, Problem("forbidden", 403, f"{reason} Reload the page and try again."))
+    if wants_page(request):
+        return page(request, 403, template="403_csrf.html")
+    return problem_response(Problem("forbidden", 403, reason or "Not enough permissions"), dialect_of(request))
 
 
 def not_found(request: HttpRequest, exception: Any = None) -> HttpResponse:

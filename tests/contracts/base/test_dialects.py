@@ -27,6 +27,6 @@ def test_an_unknown_path_answers_in_its_contracts_words_whatever_is_accepted(
 
 def test_an_unknown_path_of_no_contract_is_a_page_for_browsers_and_json_for_programs(client: Client) -> None:
     assert client.get("/projects-of-old", headers={"accept": "text/html"})["Content-Type"].startswith("text/html")
-    assert client.get("/projects-of-old", headers={"accept": "application/json"}).json() == {
-        "detail": "Resource not found"
-    }
+    for accept in ("application/json", "*/*"):
+        answer = client.get("/projects-of-old", headers={"accept": accept})
+        assert (answer.status_code, answer.json()) == (404, {"detail": "Resource not found"})
