@@ -190,7 +190,7 @@ def test_failed_attempts_are_limited_per_address(user: User, settings: object) -
 def test_good_attempts_are_not_counted(user: User, settings: object) -> None:
     settings.RATE_LIMITS = {"login": "3/m", "login_address": "3/m"}
     for _ in range(10):
-        credentials_check(username="ann", password="password", address="192.0.2.1")
+        assert credentials_check(username="ann", password="password", address="192.0.2.1") == user
 
 
 def test_a_jwt_ends_with_the_password(user: User) -> None:
@@ -261,12 +261,12 @@ def test_a_key_that_was_revoked_or_has_expired_opens_nothing(user: User) -> None
 def test_a_keys_last_use_is_written_at_most_once_a_minute(user: User, django_assert_num_queries: object) -> None:
     key, secret = api_key_create(owner=user)
     with django_assert_num_queries(2):
-        authenticate_token(secret)
+        assert authenticate_token(secret) == user
     with django_assert_num_queries(1):
         authenticate_token(secret)
     ApiKey.objects.filter(pk=key.pk).update(last_used_at=timezone.now() - timedelta(minutes=2))
     with django_assert_num_queries(2):
-        authenticate_token(secret)
+        assert authenticate_token(secret) == user
 
 
 @pytest.mark.parametrize(("name", "days"), [("x" * 101, 90), ("a\0b", 90), ("k", 0), ("k", -1), ("k", 3651)])
