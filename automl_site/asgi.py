@@ -9,6 +9,7 @@ django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402  (apps must be loaded first)
 
+from automl_site.bodies import BodyLimit  # noqa: E402
 from automl_site.routing import websocket_application  # noqa: E402
 
-application = ProtocolTypeRouter({"http": django_application, "websocket": websocket_application})
+application = ProtocolTypeRouter({"http": BodyLimit(django_application), "websocket": websocket_application})

@@ -5,9 +5,8 @@ from typing import IO, Any
 from django.conf import settings
 from rest_framework import parsers
 
+from automl_site.bodies import body_limit
 from automl_site.errors import TooLarge
-
-FORM_BYTES = 1024**2  # for what surrounds the file in a multipart body
 
 
 class UploadParser(parsers.MultiPartParser):
@@ -18,7 +17,7 @@ class UploadParser(parsers.MultiPartParser):
     ) -> Any:
         request = (parser_context or {}).get("request")
         announced = int((request.META.get("CONTENT_LENGTH") if request is not None else 0) or 0)
-        if announced > settings.MAX_UPLOAD_BYTES + FORM_BYTES:
+        if request is not None and announced > body_limit(request.path_info):
             raise TooLarge(
                 f"The request has {announced:,} bytes; a file of at most {settings.MAX_UPLOAD_BYTES:,} bytes is taken.",
                 details={"max_bytes": settings.MAX_UPLOAD_BYTES, "size_bytes": announced},
