@@ -17,12 +17,15 @@ TITLES = {
 
 
 def queue_body(problem: Problem) -> dict[str, Any]:
-    """`{"error", "detail", "status_code"}`: what kind of error, and one text with all there is to say of it."""
+    """`{"error", "detail", "status_code"}`: what kind of error, and the first thing to mend; `errors` has all."""
+    sentences = field_sentences(problem)
     body: dict[str, Any] = {
         "error": TITLES.get(problem.code) or HTTPStatus(problem.status).phrase,
-        "detail": "; ".join(field_sentences(problem)) or problem.message,
+        "detail": sentences[0] if sentences else problem.message,
         "status_code": problem.status,
     }
+    if len(sentences) > 1:
+        body["errors"] = sentences
     if "request_id" in problem.details:
         body["request_id"] = problem.details["request_id"]
     return body

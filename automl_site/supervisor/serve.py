@@ -5,6 +5,8 @@ import sys
 
 import uvicorn
 
+from automl_site.exits import exit_now
+
 GRACE = 2  # seconds for requests in flight and open sockets when it is told to end
 
 
@@ -26,6 +28,7 @@ def main() -> None:
         ws_max_size=64 * 1024,
     )
     uvicorn.Server(config).run(sockets=[listener])
+    exit_now()
 
 
 if __name__ == "__main__":

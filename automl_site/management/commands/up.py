@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from automl_site.exits import exit_now
 from automl_site.supervisor.log import Log
 from automl_site.supervisor.platform import ROLES, CannotStart, FolderLock, Order, Platform, listen
 from automl_site.supervisor.reload import CodeWatch
@@ -49,6 +50,7 @@ class Command(BaseCommand):
             self._up(order, reload=options["reload"])
         except CannotStart as error:
             raise CommandError(str(error)) from error
+        exit_now()
 
     def _up(self, order: Order, *, reload: bool) -> None:
         whole = len(order.roles) == len(ROLES)

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from automl_site.exits import exit_now
 from jobs.reconciler import Reconciler
 from jobs.supervision import StopSignals
 
@@ -21,3 +22,4 @@ class Command(BaseCommand):
             return
         signals = StopSignals()
         reconciler.run(signals.wait, lambda: signals.requested)
+        exit_now()

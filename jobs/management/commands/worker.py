@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from automl_site.exits import exit_now
 from jobs import processes, workspace
 from jobs.capabilities import probe, servable_queues
 from jobs.inference import InferenceMonitor
@@ -35,7 +36,11 @@ class Command(BaseCommand):
         kind = options["kind"]
         capabilities = probe()
         queues = _queues(capabilities, kind=kind, wanted=options["queues"])
-        import_trainers([QUEUES[name].framework for name in queues])
+        broken = import_trainers({QUEUES[name].framework for name in queues})
+        if broken:
+            queues = [name for name in queues if QUEUES[name].framework not in broken]
+        if not queues:
+            raise CommandError("What the queues need is installed, but cannot be imported (see above).")
         guard = processes.Guard(secrets.token_hex(16))
         registration = until_recorded(
             lambda: Registration(kind=kind, queues=queues, capabilities=capabilities, wanted_name=options["name"]),
@@ -51,6 +56,7 @@ class Command(BaseCommand):
         with suppress(*OUTAGE):
             registration.stopped()
         guard.stop()
+        exit_now()
 
 
 def _queues(capabilities: Mapping[str, Any], *, kind: str, wanted: str) -> Sequence[str]:
