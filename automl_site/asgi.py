@@ -1,6 +1,7 @@
 """The ASGI application: Django for HTTP, Channels for sockets."""
 
 import os
+from typing import cast
 
 from django.core.asgi import get_asgi_application
 
@@ -9,7 +10,9 @@ django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402  (apps must be loaded first)
 
-from automl_site.bodies import BodyLimit  # noqa: E402
+from automl_site.bodies import Application, BodyLimit  # noqa: E402
 from automl_site.routing import websocket_application  # noqa: E402
 
-application = ProtocolTypeRouter({"http": BodyLimit(django_application), "websocket": websocket_application})
+application = ProtocolTypeRouter(
+    {"http": BodyLimit(cast(Application, django_application)), "websocket": websocket_application}
+)

@@ -1,11 +1,11 @@
 """What this machine can run: framework versions, devices, cores and memory, and the queues that follow from them.
 
-The frameworks are imported in a subprocess: a worker must not have touched CUDA, nor computed, before it forks.
+CUDA is asked in a subprocess: a worker must not have touched it before it forks.
 
-    python -m jobs.capabilities        prints them as JSON
+    python -m jobs.capabilities        prints the CUDA devices as JSON
 """
 
-import importlib
+import importlib.util
 import json
 import os
 import platform
@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,28 +22,46 @@ import psutil
 from jobs.routing import QUEUES, QueueSpec
 
 PROBE_SECONDS = 120
-# What a result calls a framework -> the packages that it is made of; all must import.
-PACKAGES: Mapping[str, tuple[str, ...]] = {
-    "sklearn": ("sklearn", "skops"),
-    "pytorch": ("torch",),
-    "tensorflow": ("keras",),
+# What a result calls a framework -> its packages (module, distribution). All must be there; the first has the version.
+PACKAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "sklearn": (("sklearn", "scikit-learn"), ("skops", "skops")),
+    "pytorch": (("torch", "torch"),),
+    "tensorflow": (("keras", "keras"),),
 }
 TORCH_MINIMUM: Mapping[str, tuple[int, int]] = {"pytorch-2.0": (2, 0), "pytorch-2.1": (2, 1)}
 
 
 def probe() -> dict[str, Any]:
-    """The capabilities of this machine, found out in a subprocess. Raises RuntimeError when that fails."""
+    """The capabilities of this machine. Raises RuntimeError when its devices cannot be found out.
+
+    The frameworks are those installed; a worker finds out by importing them whether they work.
+    """
+    frameworks = {
+        name: metadata.version(packages[0][1])
+        for name, packages in PACKAGES.items()
+        if all(importlib.util.find_spec(module) for module, _ in packages)
+    }
+    return {
+        "frameworks": frameworks,
+        "devices": _devices() if "pytorch" in frameworks else [],
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": _memory_bytes(),
+        "python": platform.python_version(),
+    }
+
+
+def _devices() -> list[dict[str, Any]]:
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "jobs.capabilities"],
         capture_output=True,
         text=True,
         timeout=PROBE_SECONDS,
         cwd=Path(__file__).resolve().parent.parent,
-        env={**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
     )
     if done.returncode != 0:
-        raise RuntimeError(f"the machine's capabilities could not be found out: {done.stderr[-500:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        raise RuntimeError(f"the machine's devices could not be found out: {done.stderr[-500:]}")
+    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
@@ -62,23 +81,6 @@ def _can_serve(spec: QueueSpec, capabilities: Mapping[str, Any]) -> bool:
 def _major_minor(version: str) -> tuple[int, int]:
     numbers = [int(number) for number in re.findall(r"\d+", version)[:2]]
     return (numbers[0], numbers[1]) if len(numbers) == 2 else (0, 0)
-
-
-def _look() -> dict[str, Any]:
-    frameworks = {}
-    for name, packages in PACKAGES.items():
-        try:
-            modules = [importlib.import_module(package) for package in packages]
-        except Exception:  # noqa: BLE001, S112  (a broken installation raises anything)
-            continue
-        frameworks[name] = str(getattr(modules[0], "__version__", "0"))
-    return {
-        "frameworks": frameworks,
-        "devices": _cuda_devices() if "pytorch" in frameworks else [],
-        "cores": len(os.sched_getaffinity(0)),
-        "memory_bytes": _memory_bytes(),
-        "python": platform.python_version(),
-    }
 
 
 def _cuda_devices() -> list[dict[str, Any]]:
@@ -104,4 +106,4 @@ def _memory_bytes() -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_look()) + "\n")
+    sys.stdout.write(json.dumps(_cuda_devices()) + "\n")

@@ -174,7 +174,7 @@ class InferenceMonitor:
         for attempt in attempts:
             holds = lifecycle.heartbeat(attempt=attempt) if beat else lifecycle.holds_claim(attempt=attempt)
             timeout = attempt.job.timeout_seconds
-            overdue = bool(timeout) and (database_now() - attempt.started_at).total_seconds() > timeout
+            overdue = timeout is not None and (database_now() - attempt.started_at).total_seconds() > timeout
             if not holds or overdue:
                 if overdue:
                     self._overdue.add(attempt.pk)

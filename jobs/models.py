@@ -198,7 +198,9 @@ class TrainedModel(models.Model):
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="trained_models")
     project = models.ForeignKey("tracking.Project", on_delete=models.CASCADE, related_name="trained_models")
     run = models.ForeignKey("tracking.Run", null=True, on_delete=models.SET_NULL, related_name="trained_models")
-    dataset = models.ForeignKey("datasets_app.Dataset", null=True, on_delete=models.SET_NULL, related_name="trained_models")
+    dataset = models.ForeignKey(
+        "datasets_app.Dataset", null=True, on_delete=models.SET_NULL, related_name="trained_models"
+    )
     name = models.CharField(max_length=200)
     model_type = models.CharField(max_length=100)
     framework = models.CharField(max_length=20)

@@ -114,6 +114,8 @@ def _result(job: Job, result: TrainResult) -> dict[str, Any]:
 
 
 def _trained_model(job: Job, result: TrainResult) -> TrainedModel:
+    if job.project_id is None:
+        raise AssertionError("a training without a project")
     return TrainedModel(
         public_id=job.model_public_id,
         job=job,

@@ -136,7 +136,7 @@ class Child:
 
     def kill_left_over(self) -> None:
         """The child has ended; what it started ends too."""
-        left = processes.kill_descendants(os.getpid(), spare=[self._guard.pid])
+        left = processes.kill_descendants(spare=[self._guard.pid])
         if left:
             logger.error("Processes %s could not be killed", left)
         if self.ended is not None:

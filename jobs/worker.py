@@ -8,7 +8,7 @@ claim is gone.
 import importlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 
 import redis
@@ -39,14 +39,17 @@ def wake_up() -> None:
     """What an RQ entry names. Our workers never call it: to them the entry only says that its queue has work."""
 
 
-def import_trainers(frameworks: Sequence[str]) -> None:
-    """Import what the children will need: each would import it anew otherwise, which takes seconds."""
+def import_trainers(frameworks: Iterable[str]) -> set[str]:
+    """Import what the children will need, which they would import anew otherwise. The frameworks that cannot be."""
+    broken = set()
     for info in registry.TRAINERS.values():
-        if info.framework in frameworks:
+        if info.framework in frameworks and info.framework not in broken:
             try:
                 importlib.import_module(info.module)
-            except ImportError:
-                logger.exception("The trainer of %s cannot be imported; its jobs will fail", info.name)
+            except Exception:  # a broken installation raises anything
+                logger.exception("%s cannot be imported; its queues are not served", info.module)
+                broken.add(info.framework)
+    return broken
 
 
 class QueueWorker(rq.Worker):

@@ -13,6 +13,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
@@ -63,7 +64,10 @@ def run(part: Part) -> None:
         command = [sys.executable, str(ROOT / "scripts" / "with_postgres.py"), *command]
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     started = time.monotonic()
-    part.status = subprocess.run(command, cwd=ROOT, env=environment).returncode
+    # What the tests leave behind goes with this folder. Others may pass through it: PostgreSQL does not run as root.
+    with tempfile.TemporaryDirectory(prefix="automl-tests-", ignore_cleanup_errors=True) as folder:
+        os.chmod(folder, 0o711)  # noqa: S103 (passing through, not looking in)
+        part.status = subprocess.run(command, cwd=ROOT, env={**environment, "TMPDIR": folder}).returncode
     part.seconds = time.monotonic() - started
     if report.exists():
         read_report(part, report)

@@ -1,5 +1,6 @@
 """Operators' pages for users, keys, projects, runs and what runs leave behind."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin
@@ -134,7 +135,7 @@ class MetricSeriesAdmin(TruthAdmin):
     @admin.display(description="sparkline")
     def sparkline(self, series: MetricSeries) -> SafeString:
         columns = store.read_series(series.run_id, names=[series.name], max_points=SPARKLINE_POINTS)
-        values = columns[series.name].values if series.name in columns else []
+        values: Iterable[Any] = columns[series.name].values if series.name in columns else []
         return sparkline_svg([float(value) for value in values])
 
 

@@ -188,7 +188,9 @@ class Feed:
     async def _keep_reading(self) -> None:
         while not self._is_final:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.wake.wait(), POLL)
+                # Not wait_for: before Python 3.12 it can swallow a cancellation.
+                async with asyncio.timeout(POLL):
+                    await self.wake.wait()
             self.wake.clear()
             try:
                 await self._catch_up()
@@ -270,13 +272,15 @@ class Hub:
         while True:
             client = redis.asyncio.Redis.from_url(
                 settings.REDIS_URL,
+                socket_timeout=None,  # with one, redis-py writes under asyncio.wait_for: see `_keep_reading`
                 socket_connect_timeout=CONNECT_TIMEOUT,
                 health_check_interval=HEALTH_CHECK,
                 retry=Retry(NoBackoff(), 0),  # we connect anew ourselves, and read the store when we have
             )
             try:
                 async with client, client.pubsub() as subscription:
-                    await subscription.psubscribe(CHANNEL_PREFIX + "*")
+                    async with asyncio.timeout(CONNECT_TIMEOUT):
+                        await subscription.psubscribe(CHANNEL_PREFIX + "*")
                     while True:
                         message = await subscription.get_message(timeout=HEALTH_CHECK)
                         if message is not None:

@@ -16,9 +16,9 @@ LOWEST, HIGHEST = -(2**63), 2**63 - 1
 @login_required
 @require_GET
 def series(request: HttpRequest, run_id: int) -> JsonResponse:
-    """Points for charts: `?max_points=2000&name=loss&min_step=0&max_step=100`, each series thinned so that no spike is lost.
+    """Points for charts: `?max_points=2000&name=loss&min_step=0&max_step=100`, thinned so that no spike is lost.
 
-    `last_id` is the place in the run's stream that the answer goes up to: a socket that resumes after it misses nothing.
+    `last_id` is the place in the run's stream that the answer goes up to; a socket that resumes there misses nothing.
     """
     run = run_get(user=request.user, run_id=run_id)
     max_points = _whole(request, "max_points", 2000, low=store.MIN_DOWNSAMPLED, high=MAX_POINTS)

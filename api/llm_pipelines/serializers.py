@@ -1,5 +1,7 @@
 """What the llm-pipelines contract takes and answers."""
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from api.base.fields import UtcZDateTimeField
@@ -35,6 +37,7 @@ class DatasetUploadedOut(serializers.ModelSerializer):
         model = Dataset
         fields = ("dataset_id", "filename", "size_bytes", "s3_path", "analysis")
 
+    @extend_schema_field(OpenApiTypes.OBJECT)
     def get_analysis(self, dataset: Dataset) -> dict[str, object]:
         """The contract's fields, and what the user should know of the file."""
         names = ("rows", "columns", "text_column", "stats", "warnings")

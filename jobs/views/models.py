@@ -76,7 +76,7 @@ def _model_page(request: HttpRequest, shown: TrainedModel, form: TryForm, status
 @login_required
 @require_POST
 def try_model(request: HttpRequest, model_id: str) -> HttpResponse:
-    """Submit what was typed (a row's fields, or pasted rows) as an inference job; its result is shown when it is there."""
+    """Submit what was typed (a row's fields, or pasted rows) as an inference job; its result is shown once there."""
     shown = model_get(user=request.user, model_id=model_id)
     form = TryForm(_columns(shown), request.POST)
     pasted = request.POST.get("rows", "").strip()

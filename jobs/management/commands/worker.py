@@ -40,7 +40,10 @@ class Command(BaseCommand):
         if broken:
             queues = [name for name in queues if QUEUES[name].framework not in broken]
         if not queues:
-            raise CommandError("What the queues need is installed, but cannot be imported (see above).")
+            raise CommandError(
+                "What the queues need is installed, but cannot be imported (see above).",
+                returncode=EXIT_NOTHING_TO_SERVE,
+            )
         guard = processes.Guard(secrets.token_hex(16))
         registration = until_recorded(
             lambda: Registration(kind=kind, queues=queues, capabilities=capabilities, wanted_name=options["name"]),
