@@ -6,6 +6,7 @@ Rows are locked in one order everywhere: job, attempt, run.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,15 +17,17 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils import timezone
 
+from automl_site.errors import NotFound
 from jobs import queue
-from jobs.models import FINAL_STATUSES, Attempt, Job, JobLogLine, JobStatus, TrainedModel, Worker
+from jobs.models import Attempt, Job, JobLogLine, JobStatus, TrainedModel, Worker
 from jobs.selectors.scheduling import next_pending
-from tracking import live, stream
+from tracking import live, stream, text
 from tracking.models import Run
 from tracking.services.runs import run_status_set
 
 CANCELLED_BY_USER = "Job cancelled by user"
 CLAIM_ROUNDS = 10
+MAX_ERROR = 10_000  # characters
 
 
 class ClaimLost(Exception):
@@ -122,7 +125,7 @@ def report(*, attempt: Attempt, job: Job, entry: Report) -> None:
     if entry.progress is not None:
         changes["progress"] = Greatest(F("progress"), min(max(entry.progress, 0.0), 1.0))
     if entry.message is not None:
-        changes["message"] = entry.message[:500]
+        changes["message"] = text.clean(entry.message, limit=500)
     with transaction.atomic():
         _update_claimed(attempt, **changes)
         if entry.points:
@@ -154,12 +157,14 @@ def complete(
             attempt,
             status=JobStatus.COMPLETED,
             progress=1.0,
-            message=(final.message or "")[:500],
+            message=text.clean(final.message or "", limit=500),
             result=dict(result),
             updated_at=Now(),
             ended_at=Now(),
         )
         if model is not None:
+            # Not as the worker has known them for hours: a run or a data set may have been deleted meanwhile.
+            model.run_id, model.dataset_id = Job.objects.values_list("run_id", "dataset_id").get(pk=job.pk)
             model.save(force_insert=True)
         if publish is not None:
             publish()
@@ -178,21 +183,22 @@ def fail(*, attempt: Attempt, job: Job, failure: Failure, logs: Sequence[stream.
     Raises:
         ClaimLost: see `report`.
     """
+    message = text.clean(failure.message, limit=MAX_ERROR)
     with transaction.atomic():
         _update_claimed(
             attempt,
             status=JobStatus.FAILED,
-            error=failure.message,
+            error=message,
             error_kind=failure.kind,
             error_details=dict(failure.details or {}),
             message="",
             updated_at=Now(),
             ended_at=Now(),
         )
-        _append(job, logs=[*logs, stream.LogEntry("ERROR", failure.message)])
-        _end_attempt(attempt, Attempt.Status.FAILED, failure.message)
+        _append(job, logs=[*logs, stream.LogEntry("ERROR", message)])
+        _end_attempt(attempt, Attempt.Status.FAILED, message)
         if job.run_id:
-            run_status_set(run_id=job.run_id, status=Run.Status.FAILED, reason=failure.message)
+            run_status_set(run_id=job.run_id, status=Run.Status.FAILED, reason=message)
         live.announce_on_commit(f"job:{job.pk}")
 
 
@@ -207,11 +213,13 @@ def lose(*, attempt: Attempt, job: Job, reason: str, silent_since: datetime | No
     `silent_since`: only if the attempt has not been heard of since then (the reconciler's judgement, re-checked in the
     same statement). False when the claim was gone already.
     """
-    job.refresh_from_db(fields=["lost_attempts"])
-    if job.lost_attempts + 1 < settings.JOBS["max_attempts"]:
+    lost_before = Job.objects.filter(pk=job.pk).values_list("lost_attempts", flat=True).first()
+    if lost_before is None:
+        return False  # the job was deleted
+    reason = text.clean(reason, limit=MAX_ERROR)
+    if lost_before + 1 < settings.JOBS["max_attempts"]:
         return _back_to_pending(attempt, job, reason, ended_as=Attempt.Status.LOST, silent_since=silent_since)
-    count = job.lost_attempts + 1
-    message = f"Given up after {count} attempts that were lost; the last one: {reason}"
+    message = f"Given up after {lost_before + 1} attempts that were lost; the last one: {reason}"
     with transaction.atomic():
         if not _leave_running(
             attempt,
@@ -319,7 +327,8 @@ def _append(job: Job, *, points: Sequence[stream.Point] = (), logs: Sequence[str
     if not points and not logs:
         return
     if job.run_id:
-        stream.append(run_id=job.run_id, points=points, logs=logs)
+        with suppress(NotFound):  # the run was deleted meanwhile, and its log with it
+            stream.append(run_id=job.run_id, points=points, logs=logs)
         return
     if not logs:
         return
@@ -328,7 +337,11 @@ def _append(job: Job, *, points: Sequence[stream.Point] = (), logs: Sequence[str
     now = timezone.now()
     JobLogLine.objects.bulk_create(
         JobLogLine(
-            job=job, seq=last - len(logs) + 1 + offset, time=entry.time or now, level=entry.level, message=entry.message
+            job=job,
+            seq=last - len(logs) + 1 + offset,
+            time=entry.time or now,
+            level=entry.level,
+            message=text.clean(entry.message, limit=stream.MAX_MESSAGE),
         )
         for offset, entry in enumerate(logs)
     )
@@ -339,7 +352,3 @@ def _remember_latest(job: Job, points: Sequence[stream.Point]) -> None:
     latest = dict(Job.objects.values_list("metrics", flat=True).get(pk=job.pk))
     latest.update({point.name: stream.json_number(point.value) for point in points})
     Job.objects.filter(pk=job.pk).update(metrics=latest)
-
-
-def is_final(status: str) -> bool:
-    return status in FINAL_STATUSES

@@ -6,6 +6,7 @@ from statistics import median
 
 from django.conf import settings
 from django.db.models import Count, Max, Min, OuterRef, Q, Subquery
+from django.utils import timezone
 
 from jobs.models import Attempt, Job, JobStatus, Worker
 from jobs.routing import QUEUES
@@ -109,10 +110,11 @@ def estimated_seconds(*, kind: str, model_type: str) -> float:
 
 
 def remaining_seconds(job: Job, attempt: Attempt | None) -> float | None:
-    """Time left of a running job from its own rate; None while that says nothing yet."""
-    from django.utils import timezone
-
+    """Time left of a running job from its own rate, of all its attempts; None while that says nothing yet."""
     if job.status != JobStatus.RUNNING or attempt is None or job.progress < 0.02:
         return None
     elapsed = (timezone.now() - attempt.started_at).total_seconds()
+    if attempt.number > 1:  # it went on from what the earlier ones had done
+        earlier = Attempt.objects.filter(job=job, number__lt=attempt.number).values_list("started_at", "ended_at")
+        elapsed += sum((ended - started).total_seconds() for started, ended in earlier if ended)
     return max(elapsed / job.progress * (1.0 - job.progress), 0.0)
