@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 MAX_JSON_DEPTH = 64
+INTEGERS = (-(2**63), 2**64 - 1)  # what every JSON library reads back as it was written
 
 
 def is_storable(text: str) -> bool:
@@ -39,6 +40,8 @@ def json_problem(value: Any, *, depth: int = 0) -> str:
         return f"is nested deeper than {MAX_JSON_DEPTH} levels"
     if isinstance(value, str):
         return "" if is_storable(value) else "contains a NUL character or half a surrogate pair"
+    if isinstance(value, int) and not INTEGERS[0] <= value <= INTEGERS[1]:
+        return "contains an integer larger than 64 bits"
     if isinstance(value, bool | int | None):
         return ""
     if isinstance(value, float):

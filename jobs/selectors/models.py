@@ -4,24 +4,22 @@ from django.db.models import Q, QuerySet
 
 from automl_site.errors import NotFound
 from jobs.models import TrainedModel
+from tracking import text
 from tracking.models import User
 
 
 def model_get(*, user: User, model_id: str) -> TrainedModel:
-    """The model of that public id, not in the trash.
+    """The model of that public id or path (`/models/<id>`), not in the trash.
 
     Raises:
         NotFound: there is none, or the user may not see it.
     """
-    model = (
-        TrainedModel.objects.visible_to(user)
-        .live()
-        .select_related("job", "run", "dataset", "owner", "project")
-        .filter(public_id=str(model_id).removeprefix("/models/"))
-        .first()
-    )
+    public_id = str(model_id).removeprefix("/models/")
+    models = TrainedModel.objects.visible_to(user).live()
+    models = models.select_related("job", "run", "dataset", "owner", "project")
+    model = models.filter(public_id=public_id).first() if text.is_storable(public_id) else None
     if model is None:
-        raise NotFound(f"Model '{str(model_id)[:100]}' not found")
+        raise NotFound(f"Model '{text.clean(str(model_id), limit=100)}' not found")
     return model
 
 

@@ -6,15 +6,16 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from pydantic import BaseModel
 
-from automl_site.errors import FieldErrors, InvalidSpec, NotFound
+from automl_site.errors import FieldErrors, InvalidSpec
 from datasets_app import paths
 from jobs import queue
-from jobs.models import Job, TrainedModel, new_model_id
+from jobs.models import Job, new_model_id
 from jobs.parameters import InferenceParameters
 from jobs.routing import QUEUES, ROUTES, QueueSpec, RoutingError, inference_queue, route
+from jobs.selectors.models import model_get
 from jobs.selectors.scheduling import estimated_seconds
+from tracking import text
 from tracking.models import Run, User
 from tracking.services.projects import project_for_submission
 from tracking.services.runs import run_create
@@ -48,6 +49,7 @@ def training_submit(
     """
     spec = _route(model_type, requires_gpu=requires_gpu, framework_override=framework_override)
     _check_hyperparameters(model_type, hyperparameters or {})
+    _check_storable("description", description)
     data = paths.resolve(user=user, text=data_path)
     project = project_for_submission(user=user, project_id=project_id)
     run = run_create(
@@ -94,13 +96,9 @@ def inference_submit(
         NotFound: no such model, or not the caller's to see.
         InvalidSpec: input data or parameters.
     """
-    # `model_path` ("/models/<model_id>") is good wherever a model's id is.
-    model = (
-        TrainedModel.objects.visible_to(user).live().filter(public_id=str(model_id).removeprefix("/models/")).first()
-    )
-    if model is None:
-        raise NotFound(f"Model '{str(model_id)[:100]}' not found")
-    _check(InferenceParameters, parameters or {}, prefix="parameters")
+    model = model_get(user=user, model_id=model_id)
+    _check_parameters(parameters or {})
+    _check_storable("input_data", input_data)
     reference = input_reference(user=user, input_data=input_data)
     job = Job.objects.create(
         kind=Job.Kind.INFERENCE,
@@ -126,14 +124,14 @@ def input_reference(*, user: User, input_data: Any) -> paths.DataRef | None:
         InvalidSpec: nothing to predict on, or a file that does not exist for this user.
     """
     if isinstance(input_data, str):
-        text = input_data.strip()
-        if not text:
+        line = input_data.strip()
+        if not line:
             raise InvalidSpec(
                 errors={"input_data": ["input_data is empty; give a CSV row, a JSON object or list, or a file"]}
             )
-        if "\n" not in text and _FILE_INPUT.fullmatch(text):
+        if "\n" not in line and _FILE_INPUT.fullmatch(line):
             try:
-                return paths.resolve(user=user, text=text)
+                return paths.resolve(user=user, text=line)
             except InvalidSpec as error:
                 sentences = [sentence for each in error.errors.values() for sentence in each] or [error.message]
                 raise InvalidSpec(errors={"input_data": sentences}) from error
@@ -175,13 +173,20 @@ def _check_hyperparameters(model_type: str, hyperparameters: Mapping[str, Any]) 
         registry.check_config(model_type, hyperparameters)
     except ConfigProblem as problem:
         raise InvalidSpec(errors=_prefixed("hyperparameters", problem.details)) from problem
+    for name, value in hyperparameters.items():
+        _check_storable(f"hyperparameters.{name}", value)
 
 
-def _check(model: type[BaseModel], values: Mapping[str, Any], *, prefix: str) -> None:
+def _check_parameters(parameters: Mapping[str, Any]) -> None:
     try:
-        check(model, values)
+        check(InferenceParameters, parameters, noun="inference parameter")
     except ConfigProblem as problem:
-        raise InvalidSpec(errors=_prefixed(prefix, problem.details)) from problem
+        raise InvalidSpec(errors=_prefixed("parameters", problem.details)) from problem
+
+
+def _check_storable(field: str, value: Any) -> None:
+    if problem := text.json_problem(value):
+        raise InvalidSpec(errors={field: [f"{field} {problem}"]})
 
 
 def _prefixed(prefix: str, errors: FieldErrors) -> dict[str, list[str]]:

@@ -16,12 +16,17 @@ INTEGER_DIGITS = 400  # longer integers cannot be any number that a trainer take
 Config = TypeVar("Config", bound=BaseModel)
 
 
-def check(config: type[Config], values: Mapping[str, Any]) -> Config:
-    """The config made of `values`. Raises ConfigProblem with every problem found: details {field: [sentences]}."""
+def check(
+    config: type[Config], values: Mapping[str, Any], *, noun: str = "hyperparameter of this model type"
+) -> Config:
+    """The config made of `values`. Raises ConfigProblem with every problem found: details {field: [sentences]}.
+
+    `noun` is what an unknown name is said not to be.
+    """
     if not isinstance(values, Mapping):
         raise problem({"hyperparameters": ["must be an object of names and values."]})
     unknown = [name for name in values if name not in config.model_fields]
-    problems = {str(name)[:SHOWN]: [_unknown_field(config, str(name))] for name in unknown[:UNKNOWN_SHOWN]}
+    problems = {str(name)[:SHOWN]: [_unknown_field(config, str(name), noun)] for name in unknown[:UNKNOWN_SHOWN]}
     known = {name: value for name, value in values.items() if name in config.model_fields}
     try:
         checked = config.model_validate(known)
@@ -129,7 +134,7 @@ def _plain(number: float) -> str:
     return str(int(number)) if float(number).is_integer() and abs(number) < 1e15 else f"{number:g}"
 
 
-def _unknown_field(config: type[BaseModel], name: str) -> str:
+def _unknown_field(config: type[BaseModel], name: str, noun: str) -> str:
     near = difflib.get_close_matches(name[:SHOWN], config.model_fields, n=1, cutoff=0.6)
     hint = f'Did you mean "{near[0]}"?' if near else f"There are: {', '.join(config.model_fields) or 'none'}."
-    return f"is no hyperparameter of this model type. {hint}"
+    return f"is no {noun}. {hint}"
