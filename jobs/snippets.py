@@ -12,8 +12,14 @@ def order_of(job: Job) -> tuple[str, dict[str, Any]]:
     if job.kind == Job.Kind.INFERENCE:
         model_id = job.model.public_id if job.model else ""
         return "jobs/inference", {"model_id": model_id, "input_data": job.input_data, "parameters": job.parameters}
-    body: dict[str, Any] = {"model_type": job.model_type, "data_path": job.data_path}
-    body.update({"hyperparameters": job.hyperparameters, "description": job.description})
+    body = {
+        "model_type": job.model_type,
+        "data_path": job.data_path,
+        "hyperparameters": job.hyperparameters,
+        "description": job.description,
+        "requires_gpu": job.requires_gpu,
+        "framework_override": job.framework_override,
+    }
     return "jobs/training", {name: value for name, value in body.items() if value}
 
 

@@ -42,6 +42,7 @@ def job_run_again(*, user: User, job: Job, hyperparameters: Mapping[str, Any] | 
             input_data=job.input_data,
             parameters=job.parameters,
             contract=job.contract,
+            retry_of=job,
         )
     editable = job.project is not None and Project.objects.changeable_by(user).filter(pk=job.project.pk).exists()
     return training_submit(

@@ -89,6 +89,7 @@ def inference_submit(
     input_data: Any,
     parameters: Mapping[str, Any] | None = None,
     contract: str = "job_queue",
+    retry_of: Job | None = None,
 ) -> Job:
     """Check an inference's order, write its job, and wake a warm worker.
 
@@ -107,6 +108,7 @@ def inference_submit(
         queue=inference_queue(model.framework).name,
         owner=user,
         model=model,
+        retry_of=retry_of,
         dataset=reference.dataset if reference else None,
         input_data=input_data,
         parameters=dict(parameters or {}),

@@ -1,0 +1,130 @@
+"""The contract's routing table, and the orders that pages show as commands."""
+
+import json
+import shlex
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from jobs import snippets
+from jobs.capabilities import servable_queues
+from jobs.models import Job, TrainedModel
+from jobs.routing import QUEUES, ROUTES, TRAINING_QUEUES, RoutingError, inference_queue, route
+
+# The document's table, line by line: model types, queue without and with a GPU.
+TABLE = [
+    (("bert", "transformer", "gpt"), "PyTorch 2.1 CPU", "PyTorch 2.1 GPU"),
+    (("resnet", "vgg", "alexnet"), "PyTorch 2.0 CPU", "PyTorch 2.0 GPU"),
+    (("inception", "mobilenet", "efficientnet"), "TensorFlow", "TensorFlow"),
+    (("random_forest", "svm", "logistic_regression"), "Scikit-learn", "Scikit-learn"),
+]
+
+
+@pytest.mark.parametrize(("model_types", "cpu", "gpu"), TABLE)
+def test_model_types_are_routed_as_the_document_says(model_types, cpu, gpu):
+    for model_type in model_types:
+        assert route(model_type).title == cpu
+        assert route(model_type, requires_gpu=True).title == gpu
+    assert set(ROUTES) == {name for names, _, _ in TABLE for name in names}
+
+
+def test_a_model_type_in_no_row_goes_to_pytorch_2_1():
+    assert route("mystery").name == "pytorch-2.1"
+    assert route("mystery", requires_gpu=True).name == "pytorch-2.1-gpu"
+
+
+def test_an_override_names_the_queue_where_its_framework_fits():
+    assert route("bert", framework_override="pytorch-2.0-gpu").name == "pytorch-2.0-gpu"
+    assert route("random_forest", requires_gpu=True, framework_override="sklearn").name == "sklearn"
+    with pytest.raises(RoutingError, match="which is a PyTorch 2.1 CPU model; leave the override out"):
+        route("bert", framework_override="sklearn")
+    for unknown in ("mxnet", "sklearn-inference", "SKLEARN", "a\0"):
+        with pytest.raises(RoutingError, match="is not known; known ones: pytorch-2.1, "):
+            route("bert", framework_override=unknown)
+
+
+def test_every_framework_has_a_queue_for_inference():
+    assert {inference_queue(QUEUES[name].framework).inference for name in TRAINING_QUEUES} == {True}
+
+
+CAPABILITIES = {
+    "sklearn": ({"sklearn": "1.9.0"}, [], ["sklearn"], ["sklearn-inference"]),
+    "torch 2.0": ({"pytorch": "2.0.1"}, [], ["pytorch-2.0"], ["pytorch-inference"]),
+    "torch 2.13, no GPU": ({"pytorch": "2.13.0+cpu"}, [], ["pytorch-2.1", "pytorch-2.0"], ["pytorch-inference"]),
+    "torch with a GPU": ({"pytorch": "2.13.0"}, [{"name": "H"}], [n for n in QUEUES if n.startswith("pytorch-2")],
+                         ["pytorch-inference"]),
+    "torch 1.13": ({"pytorch": "1.13"}, [{"name": "H"}], [], ["pytorch-inference"]),
+    "a version of its own": ({"pytorch": "nightly"}, [], [], ["pytorch-inference"]),
+    "keras and sklearn": ({"tensorflow": "3.1", "sklearn": "1"}, [], ["tensorflow", "sklearn"],
+                          ["tensorflow-inference", "sklearn-inference"]),
+    "nothing": ({}, [{"name": "H"}], [], []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("machine", CAPABILITIES)
+def test_a_machine_serves_the_queues_that_it_can(machine):
+    frameworks, devices, training, inference = CAPABILITIES[machine]
+    capabilities = {"frameworks": frameworks, "devices": devices}
+    assert servable_queues(capabilities, inference=False) == training
+    assert servable_queues(capabilities, inference=True) == inference
+
+
+# --- Snippets ---------------------------------------------------------------------------------------------------------
+
+ODD = 'it\'s "odd" $HOME `x` \\ 🌳\nsecond line'
+TRAINING = {"model_type": "svm", "data_path": "/data/it's.csv", "hyperparameters": {"target": ODD, "probability": True}}
+
+
+def run_python(code, monkeypatch):
+    """(address, body, headers) of the request that the snippet makes."""
+    made = []
+
+    def post(url, *, headers, json):
+        made.append((url, json, headers))
+        return SimpleNamespace(json=lambda: {"job_id": "job_1"})
+
+    monkeypatch.setitem(sys.modules, "requests", SimpleNamespace(post=post))
+    monkeypatch.setenv("AUTOML_TOKEN", "secret")
+    exec(compile(code, "snippet", "exec"), {})
+    return made[0]
+
+
+def run_curl(command):
+    """(address, body) of the request that the command makes."""
+    words = shlex.split(command)
+    return words[words.index("POST") + 1], json.loads(words[words.index("-d") + 1])
+
+
+def same_order(job, body, path, monkeypatch):
+    assert run_curl(snippets.job_as_curl(job, "http://here/")) == (f"http://here/{path}", body)
+    headers = {"Authorization": "Bearer secret"}
+    code = snippets.job_as_python(job, "http://here/")
+    assert run_python(code, monkeypatch) == (f"http://here/{path}", body, headers)
+
+
+def test_a_trainings_command_is_its_order(monkeypatch):
+    same_order(Job(kind="training", **TRAINING), TRAINING, "jobs/training", monkeypatch)
+
+
+def test_a_trainings_command_has_what_it_was_routed_by(monkeypatch):
+    routed = {**TRAINING, "description": ODD, "requires_gpu": True, "framework_override": "sklearn"}
+    same_order(Job(kind="training", **routed), routed, "jobs/training", monkeypatch)
+
+
+@pytest.mark.parametrize("input_data", ["1,2\n3,4", [{"a": None, "b": ODD}], {"a": 1.5}])
+def test_an_inferences_command_is_its_order(input_data, monkeypatch):
+    model = TrainedModel(public_id="model_000000000000")
+    job = Job(kind="inference", model=model, input_data=input_data, parameters={"top_k": 3})
+    body = {"model_id": model.public_id, "input_data": input_data, "parameters": {"top_k": 3}}
+    same_order(job, body, "jobs/inference", monkeypatch)
+
+
+def test_a_models_command_asks_for_one_row(monkeypatch):
+    model, row = TrainedModel(public_id="model_000000000000"), {"a": None, "b": ODD}
+    body = {"model_id": model.public_id, "input_data": [row]}
+    assert run_curl(snippets.prediction_as_curl(model, row, "http://here/")) == ("http://here/jobs/inference", body)
+    assert run_python(snippets.prediction_as_python(model, row, "http://here/"), monkeypatch)[:2] == (
+        "http://here/jobs/inference",
+        body,
+    )
