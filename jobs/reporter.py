@@ -59,8 +59,16 @@ class Output:
         os.dup2(self._file, descriptor)
 
     def lines(self, *, last: bool = False) -> list[str]:
-        """What was printed since the last call, by lines; with `last`, an unfinished one too."""
-        chunk = os.pread(self._file, _OUTPUT_CHUNK, self._position)
+        """What was printed since the last call, by lines, some at a time; with `last`, all and an unfinished one too.
+
+        Of very much at last, the end: that is where a traceback stands.
+        """
+        wanted = _OUTPUT_CHUNK
+        if last:
+            size = os.fstat(self._file).st_size
+            self._position = max(self._position, size - _OUTPUT_FILE)
+            wanted = size - self._position
+        chunk = os.pread(self._file, wanted, self._position)
         self._position += len(chunk)
         if self._position > _OUTPUT_FILE and len(chunk) < _OUTPUT_CHUNK:
             os.ftruncate(self._file, 0)
@@ -208,7 +216,7 @@ class DatabaseReporter:
     def _take(self) -> lifecycle.Report:
         with self._news:
             if self._dropped:
-                text = f"{self._dropped} lines and points were dropped while the database was away"
+                text = f"{self._dropped} lines and points were dropped: more came than could be written"
                 self._lines.append(stream.LogEntry("WARN", text, time=timezone.now()))
             entry = lifecycle.Report(
                 logs=list(self._lines), points=list(self._points), progress=self._progress, message=self._message
