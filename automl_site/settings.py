@@ -114,7 +114,7 @@ else:
         _database.setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 16, "timeout": 10}
     if ROLE in ("worker", "reconciler"):
         _database["CONN_MAX_AGE"] = None
-        _database["CONN_HEALTH_CHECKS"] = True
+    _database["CONN_HEALTH_CHECKS"] = True  # a restart of the server costs nobody an error
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis ----------------------------------------------------------------------------------------------------------

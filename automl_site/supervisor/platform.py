@@ -7,7 +7,8 @@ import socket
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from automl_site.supervisor.supervisor import Supervisor
 ROLES = ("web", "worker", "reconciler")
 READY_SECONDS = 60.0
 NOTHING_TO_SERVE = 78  # a worker's exit status when the machine has no framework for it
+MIGRATION_LOCK = 0x6175746F6D6C  # "automl": any number that nobody else takes
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -82,6 +84,20 @@ def listen(host: str, port: int) -> socket.socket:
     listener.listen(2048)
     listener.set_inheritable(True)
     return listener
+
+
+@contextmanager
+def _alone_on_database() -> Iterator[None]:
+    """Of several machines that start at once, one migrates and the others wait for it. SQLite's file has one `up`."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_LOCK])
+        try:
+            yield
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [MIGRATION_LOCK])
 
 
 def is_open(host: str) -> bool:
@@ -151,10 +167,11 @@ class Platform:
         client.close()
 
     def _migrate(self) -> None:
-        """Embedded, the database is ours to migrate; elsewhere that is a step of the deployment."""
+        """The whole platform brings its database up to date; a role alone may not change it under the others' feet."""
         try:
-            if settings.EMBEDDED_DATABASE:
-                call_command("migrate", verbosity=0, interactive=False)
+            if len(self.order.roles) == len(ROLES):
+                with _alone_on_database():
+                    call_command("migrate", verbosity=0, interactive=False)
                 return
             executor = MigrationExecutor(connection)
             if executor.migration_plan(executor.loader.graph.leaf_nodes()):

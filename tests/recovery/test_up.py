@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from tests.conftest import wait_until
+from tests.recovery.conftest import SCALED
 
 pytestmark = pytest.mark.recovery
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -30,9 +31,9 @@ class Up:
 
     def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
         self.data = data
-        self.log = data.parent / f"{data.name}.log"
+        self.log = data.parent / f"{len(list(data.parent.glob('*.log')))}.log"
         clean = {k: v for k, v in os.environ.items() if not k.startswith("AUTOML_") and k not in SERVICES}
-        with self.log.open("ab") as sink:
+        with self.log.open("wb") as sink:
             self.process = subprocess.Popen(
                 [sys.executable, str(ROOT / "manage.py"), "up", "--data", str(data), "--bind", ":0", *arguments],
                 env={**clean, "DJANGO_SETTINGS_MODULE": "automl_site.settings", **environment},
@@ -47,7 +48,7 @@ class Up:
         return self
 
     def _answered(self) -> bool:
-        if "Ready at" not in self.said().rpartition("Stopped")[2]:
+        if "Ready at" not in self.said():
             return False
         return bool(self.get("/health")["status"] == "healthy")
 
@@ -143,7 +144,7 @@ def test_a_taken_port_is_named_with_another_choice(start: Callable[..., Up]) -> 
 
 
 def test_an_up_that_is_sigkilled_leaves_nothing_running_and_the_next_one_goes_on(start: Callable[..., Up]) -> None:
-    up = start("data", AUTOML_TEST_TRAINERS="1").ready()
+    up = start("data", AUTOML_TEST_TRAINERS="1", **SCALED).ready()
     (up.data / "files" / "x.csv").write_text("a,b\n1,2\n")
     job = up.post(
         "/jobs/training", {"model_type": "sleeper", "data_path": "x.csv", "hyperparameters": {"seconds": 3.0}}
@@ -157,24 +158,25 @@ def test_an_up_that_is_sigkilled_leaves_nothing_running_and_the_next_one_goes_on
     up.process.kill()
     up.process.wait()
     wait_until(lambda: gone(family), timeout=5, what="the end of every child and grandchild")
-    up = start("data", AUTOML_TEST_TRAINERS="1").ready()
+    up = start("data", AUTOML_TEST_TRAINERS="1", **SCALED).ready()
     wait_until(lambda: status() == "completed", timeout=60, what="the job's end after the restart")
     assert up.get(f"/jobs/{job}/status")["attempt"] == 2
 
 
-@pytest.mark.parametrize("victim", ["valkey-server", "supervisor.serve", "worker --kind training", "reconcile"])
-def test_a_child_that_dies_is_started_again(start: Callable[..., Up], victim: str) -> None:
+def test_every_child_that_dies_is_started_again(start: Callable[..., Up]) -> None:
     up = start().ready()
-    wait_until(lambda: any(victim in " ".join(p.cmdline()) for p in up.family()), timeout=STARTS, what=victim)
-    first = up.child(victim)
-    first.kill()
+    victims = ["valkey-server", "supervisor.serve", "worker --kind training", "worker --kind inference", "reconcile"]
+    first = {victim: up.child(victim) for victim in victims}
+    for child in first.values():
+        child.kill()
 
-    def replaced() -> bool:
+    def replaced(victim: str) -> bool:
         with contextlib.suppress(StopIteration, psutil.Error):
-            return up.child(victim).pid != first.pid
+            return up.child(victim).pid != first[victim].pid
         return False
 
-    wait_until(replaced, timeout=15, what=f"a new {victim}")
+    for victim in victims:
+        wait_until(lambda victim=victim: replaced(victim), timeout=15, what=f"a new {victim}")
     wait_until(lambda: _healthy(up), timeout=STARTS, what="health after the restart")
 
 
@@ -209,9 +211,10 @@ def test_one_role_alone_needs_services_that_others_share(start: Callable[..., Up
     assert "DATABASE_URL" in up.said()
 
 
-def test_a_database_that_is_not_migrated_is_refused_with_the_command_to_run(
+def test_one_role_alone_refuses_a_database_that_is_not_migrated_with_the_command_to_run(
     start: Callable[..., Up], tmp_path: Path
 ) -> None:
-    up = start("data", DATABASE_URL=f"sqlite:///{tmp_path / 'empty.sqlite3'}")
+    shared = {"DATABASE_URL": f"sqlite:///{tmp_path / 'empty.sqlite3'}", "REDIS_URL": "redis://127.0.0.1:1/0"}
+    up = start("data", "--only", "reconciler", **shared)
     assert up.process.wait(timeout=STARTS) == 1
     assert "manage.py migrate" in up.said()

@@ -31,7 +31,6 @@ class Command(BaseCommand):
         parser.add_argument("--queues", default="", help="only these, separated by commas (default: all it can serve)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        signals = StopSignals()
         processes.adopt_orphans()
         kind = options["kind"]
         capabilities = probe()
@@ -44,6 +43,7 @@ class Command(BaseCommand):
                 "What the queues need is installed, but cannot be imported (see above).",
                 returncode=EXIT_NOTHING_TO_SERVE,
             )
+        signals = StopSignals()  # until here there is nothing to wind up: SIGTERM just ends the process
         guard = processes.Guard(secrets.token_hex(16))
         registration = until_recorded(
             lambda: Registration(kind=kind, queues=queues, capabilities=capabilities, wanted_name=options["name"]),
