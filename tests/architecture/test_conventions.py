@@ -198,3 +198,12 @@ def test_every_decision_note_has_its_number_and_its_parts() -> None:
         assert text.startswith(f"# {number}. "), path.name
         for heading in ("## Context", "## Decision", "## Consequences"):
             assert heading in text, f"{path.name} has no {heading}"
+
+
+def test_every_environment_variable_that_the_settings_read_is_documented() -> None:
+    sources = [ROOT / "automl_site" / name for name in ("settings.py", "env.py")]
+    read = re.compile(r"""(?:env\.\w+\(|environ(?:\.get\(|\[))\s*["']([A-Z_]+)["']""")
+    names = {name for path in sources for name in read.findall(path.read_text(encoding="utf-8"))}
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert len(names) > 30
+    assert [name for name in sorted(names - {"XDG_RUNTIME_DIR"}) if f"`{name}`" not in text] == []
