@@ -18,7 +18,7 @@ from datasets_app.storage import get_storage
 from jobs import failures, lifecycle, workspace
 from jobs.failures import EXIT_STOPPED, Lost, json_safe
 from jobs.models import Attempt, Job, JobStatus, TrainedModel
-from jobs.outages import until_recorded
+from jobs.outages import PATIENCE, until_recorded
 from jobs.reporter import DatabaseReporter, StopFlag
 from trainers import registry
 from trainers.protocol import Stopped, TrainResult
@@ -52,7 +52,9 @@ def run_attempt(attempt: Attempt, job: Job, stop: StopFlag) -> int:
     except Stopped:
         _no_more_interruptions()
         if reporter is not None and stop.reason != StopFlag.CLAIM_LOST:
-            _write_rest(attempt, job, reporter)
+            with suppress(lifecycle.ClaimLost):
+                # Not for minutes: the parent kills this process soon.
+                _write_rest(attempt, job, reporter, patience=settings.JOBS["stop_grace"])
         return EXIT_STOPPED
     except lifecycle.ClaimLost:
         return 0
@@ -139,10 +141,9 @@ def _trained_model(job: Job, result: TrainResult) -> TrainedModel:
 
 def _fail(attempt: Attempt, job: Job, error: BaseException, reporter: DatabaseReporter | None) -> None:
     end = failures.of_exception(error, what=WHAT)
-    rest = reporter.close() if reporter is not None else lifecycle.Report()
     with suppress(lifecycle.ClaimLost):
-        if rest.points or rest.logs:
-            until_recorded(lambda: lifecycle.report(attempt=attempt, job=job, entry=rest), what="the last lines")
+        if reporter is not None:
+            _write_rest(attempt, job, reporter, patience=PATIENCE)
         if isinstance(end, Lost):
             reason = end.reason
             until_recorded(lambda: lifecycle.lose(attempt=attempt, job=job, reason=reason), what="the failure")
@@ -151,16 +152,19 @@ def _fail(attempt: Attempt, job: Job, error: BaseException, reporter: DatabaseRe
             until_recorded(lambda: lifecycle.fail(attempt=attempt, job=job, failure=failure), what="the failure")
 
 
-def _write_rest(attempt: Attempt, job: Job, reporter: DatabaseReporter) -> None:
+def _write_rest(attempt: Attempt, job: Job, reporter: DatabaseReporter, *, patience: float) -> None:
+    """What the reporter has not written yet. Raises ClaimLost; anything else must not hide the end that follows."""
     rest = reporter.close()
-    if rest.points or rest.logs:
-        # Not for minutes: the parent kills this process soon.
-        with suppress(Exception):
-            until_recorded(
-                lambda: lifecycle.report(attempt=attempt, job=job, entry=rest),
-                what="the last lines",
-                patience=settings.JOBS["stop_grace"],
-            )
+    if not rest.points and not rest.logs:
+        return
+    try:
+        until_recorded(
+            lambda: lifecycle.report(attempt=attempt, job=job, entry=rest), what="the last lines", patience=patience
+        )
+    except lifecycle.ClaimLost:
+        raise
+    except Exception:
+        logger.exception("The last lines of job %s were not written", job.pk)
 
 
 def _stop_on_sigterm(stop: StopFlag) -> None:

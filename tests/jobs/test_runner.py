@@ -1,0 +1,258 @@
+"""One attempt from its claim to its end, in this process: models that come out, and failures in words for the user."""
+
+import logging
+import os
+import signal
+import sys
+
+import pytest
+from django.conf import settings
+from django.db import OperationalError
+
+from automl_site.errors import StorageError
+from datasets_app.storage import get_storage
+from jobs import lifecycle, reporter, runner
+from jobs.failures import EXIT_STOPPED
+from jobs.models import Attempt, Job, TrainedModel
+from jobs.reporter import StopFlag
+from jobs.workspace import workspace
+from tests.conftest import wait_until
+from tests.jobs.conftest import TABLE, log_of
+from tracking.models import Run
+from trainers import noop, registry
+from trainers.protocol import Stopped, TrainerError
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _process_as_it_was():
+    """An attempt takes its whole process: signals, output, log handlers. They are put back."""
+    signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    outputs = [os.dup(1), os.dup(2)]
+    streams = sys.stdout, sys.stderr
+    handlers = [(handler, handler.stream) for handler in logging.root.handlers if hasattr(handler, "stream")]
+    yield
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+    sys.stdout, sys.stderr = streams
+    for number, descriptor in enumerate(outputs, 1):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    for handler, stream in handlers:
+        handler.setStream(stream)
+
+
+@pytest.fixture
+def run(claim):
+    """run(job) -> (exit status, the job as it is then), after its attempt."""
+
+    def attempt_whole(job, stop=None):
+        attempt = claim(job)
+        held = Job.objects.select_related("owner", "dataset", "run").get(pk=job.pk)
+        status = runner.run_attempt(attempt, held, stop or StopFlag())
+        return status, Job.objects.get(pk=job.pk)
+
+    return attempt_whole
+
+
+def raising(error):
+    def train(config, data_path, out, reporter):
+        raise error
+
+    return train
+
+
+def test_a_training_that_learns_leaves_a_model_that_answers(submit, run):
+    job = submit(
+        model_type="random_forest",
+        hyperparameters={"n_estimators": 10, "target": "kind", "n_jobs": 1},
+        description="Trees that know tall from short",
+    )
+    status, job = run(job)
+    assert (status, job.status, job.error) == (0, "completed", "")
+    assert job.progress == 1.0
+    assert job.result["model_id"] == job.model_public_id
+    assert job.result["model_path"] == f"/models/{job.model_public_id}"
+    assert (job.result["framework"], job.result["device"]) == ("sklearn", "cpu")
+    assert job.result["metrics"]["accuracy"] == 1.0
+    assert job.result["metrics"]["training_time"] > 0
+    assert job.metrics["accuracy"] == 1.0
+
+    model = TrainedModel.objects.get(job=job)
+    assert (model.public_id, model.name) == (job.model_public_id, "Trees that know tall from short")
+    assert (model.owner, model.project_id, model.run_id) == (job.owner, job.project_id, job.run_id)
+    assert (model.task, model.schema["target"]) == ("classification", "kind")
+    assert [column["name"] for column in model.schema["columns"]] == ["height", "leaves"]
+    files = get_storage().folder_files(f"models/{model.public_id}")
+    assert "model.json" in files
+    folder = get_storage().local_folder(f"models/{model.public_id}")
+    assert model.size_bytes == sum((folder / name).stat().st_size for name in files)
+    predictor = registry.load(folder)
+    assert [each["label"] for each in predictor.predict_input("0.5,1\n6.5,1")] == ["short", "tall"]
+    assert Run.objects.get(pk=job.run_id).status == "completed"
+    assert Attempt.objects.get(job=job).status == "completed"
+    assert log_of(job)
+
+
+def test_what_the_data_lacks_is_told_in_the_trainers_words_and_is_the_jobs_own_fault(submit, run):
+    job = submit(model_type="random_forest", hyperparameters={"target": "colour"})
+    status, job = run(job)
+    assert (status, job.status, job.error_kind) == (0, "failed", "own")
+    assert "colour" in job.error and "height" in job.error
+    assert job.result is None
+    assert not TrainedModel.objects.exists()
+    assert get_storage().folder_files(f"models/{job.model_public_id}") == []
+    assert log_of(job)[-1] == ("ERROR", job.error)
+    assert Attempt.objects.get(job=job).status == "failed"
+
+
+def test_an_unforeseen_error_is_told_by_an_id_and_shows_no_insides(training, run, monkeypatch, caplog):
+    secret = f"the vault opens by hunter2 at {settings.DATA_DIR}"
+    monkeypatch.setattr(noop, "train", raising(RuntimeError(secret)))
+    status, job = run(training)
+    assert (status, job.status, job.error_kind) == (0, "failed", "internal")
+    error_id = job.error_details["error_id"]
+    assert f"(error id {error_id})" in job.error
+    assert error_id in caplog.text and "hunter2" in caplog.text  # the operator finds it
+    told = [job.error, str(job.error_details), Run.objects.get(pk=job.run_id).status_reason, str(log_of(job))]
+    assert not any("hunter2" in text or "Traceback" in text or str(settings.DATA_DIR) in text for text in told)
+
+
+def test_a_failure_in_odd_words_is_the_jobs_all_the_same(training, run, monkeypatch):
+    monkeypatch.setattr(noop, "train", raising(TrainerError("column 'a\0\ud83d' is empty", details={"column": "a\0"})))
+    status, job = run(training)
+    assert (status, job.status, job.error_kind) == (0, "failed", "own")
+    assert "is empty" in job.error
+
+
+def test_a_metric_that_cannot_be_kept_fails_the_job_once_and_with_its_reason(training, run, monkeypatch):
+    monkeypatch.setattr(reporter, "FLUSH_SECONDS", 3600.0)  # so that it is the last report that is refused
+    train = noop.train
+
+    def train_and_misspeak(config, data_path, out, reporter):
+        result = train(config, data_path, out, reporter)
+        wait_until(lambda: log_of(training), what="the reporter's first write, after which it rests")
+        result.metrics[""] = 1.0
+        return result
+
+    monkeypatch.setattr(noop, "train", train_and_misspeak)
+    status, job = run(training)
+    assert (status, job.status) == (0, "failed")
+    assert "A metric's name has 1 to 250 characters" in job.error
+    assert Attempt.objects.get(job=job).status == "failed"
+
+
+def test_what_was_said_before_a_failure_is_in_the_log(training, run, monkeypatch):
+    def train(config, data_path, out, reporter):
+        reporter.log("INFO", "reading")
+        reporter.metrics({"rows": 3.0})
+        print("from a library")  # noqa: T201
+        os.write(2, b"from native code")
+        raise TrainerError("Row 3 is empty.")
+
+    monkeypatch.setattr(noop, "train", train)
+    _, job = run(training)
+    assert set(log_of(job)) == {
+        ("INFO", "reading"),
+        ("INFO", "from a library"),
+        ("WARN", "from native code"),
+        ("ERROR", "Row 3 is empty."),
+    }
+    assert log_of(job)[-1] == ("ERROR", "Row 3 is empty.")
+    assert job.metrics == {"rows": 3.0}
+
+
+def test_where_the_storage_is_away_the_job_is_tried_again(training, run, monkeypatch):
+    monkeypatch.setattr(noop, "train", raising(StorageError()))
+    status, job = run(training)
+    assert (status, job.status, job.lost_attempts) == (0, "pending", 1)
+    assert Attempt.objects.get(job=job).reason.startswith("The file storage is not available")
+
+
+def test_data_that_is_gone_or_no_longer_the_owners_is_told_as_such(submit, run, table):
+    job = submit()
+    table.unlink()
+    status, job = run(job)
+    assert (status, job.status, job.error_kind) == (0, "failed", "own")
+    assert TABLE in job.error and "does not exist" in job.error
+
+
+def test_a_trainer_that_stops_as_it_was_asked_leaves_the_end_to_the_parent(training, run, monkeypatch):
+    stop = StopFlag()
+
+    def train(config, data_path, out, reporter):
+        stop.set(StopFlag.HAND_BACK)
+        assert reporter.should_stop()
+        (reporter.checkpoint() / "step").write_text("7")
+        reporter.log("INFO", "checkpoint at 7")
+        raise Stopped
+
+    monkeypatch.setattr(noop, "train", train)
+    status, job = run(training, stop)
+    assert (status, job.status) == (EXIT_STOPPED, "running")
+    assert log_of(job) == [("INFO", "checkpoint at 7")]
+    assert (workspace(job.pk, 1).checkpoint / "step").read_text() == "7"
+
+
+def test_sigterm_interrupts_a_trainer_that_does_not_look(training, run, monkeypatch):
+    def train(config, data_path, out, reporter):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("not interrupted")
+
+    monkeypatch.setattr(noop, "train", train)
+    status, job = run(training)
+    assert (status, job.status) == (EXIT_STOPPED, "running")
+
+
+def test_a_later_attempt_finds_the_checkpoint_of_the_one_before(training, run, claim, monkeypatch):
+    attempt = claim(training)
+    before = workspace(training.pk, attempt.number)
+    before.checkpoint.mkdir(parents=True)
+    (before.checkpoint / "step").write_text("7")
+    lifecycle.lose(attempt=attempt, job=training, reason="its machine caught fire")
+    found = []
+    train = noop.train
+
+    def train_on(config, data_path, out, reporter):
+        found.append((reporter.checkpoint() / "step").read_text())
+        return train(config, data_path, out, reporter)
+
+    monkeypatch.setattr(noop, "train", train_on)
+    status, job = run(training)
+    assert (status, job.status, job.attempt, found) == (0, "completed", 2, ["7"])
+
+
+def test_a_job_that_was_cancelled_during_the_training_gets_no_model(training, run, monkeypatch):
+    train = noop.train
+
+    def train_and_be_cancelled(config, data_path, out, reporter):
+        lifecycle.cancel(job=training)
+        return train(config, data_path, out, reporter)
+
+    monkeypatch.setattr(noop, "train", train_and_be_cancelled)
+    status, job = run(training)
+    assert (status, job.status, job.result) == (0, "cancelled", None)
+    assert not TrainedModel.objects.exists()
+    assert get_storage().folder_files(f"models/{job.model_public_id}") == []
+    assert [message for _, message in log_of(job)] == ["Job cancelled by user"]
+
+
+def test_an_answer_to_the_last_commit_that_was_lost_is_no_failure(training, run, monkeypatch):
+    """The first try committed, but its answer was lost with the connection: the second one finds the job completed."""
+    complete, tries = lifecycle.complete, []
+
+    def complete_and_lose_the_answer(**order):
+        complete(**order)
+        tries.append(order)
+        raise OperationalError("the connection was lost")
+
+    def complete_at_first(**order):
+        return complete(**order) if tries else complete_and_lose_the_answer(**order)
+
+    monkeypatch.setattr(lifecycle, "complete", complete_at_first)
+    status, job = run(training)
+    assert (status, job.status) == (0, "completed")
+    assert TrainedModel.objects.filter(job=job).count() == 1
+    assert get_storage().folder_files(f"models/{job.model_public_id}") == ["model.json"]
+    assert len(tries) == 1
