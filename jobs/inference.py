@@ -68,9 +68,10 @@ class InferenceServer(QueueWorker):
         self._models = ModelCache(settings.JOBS["model_cache_bytes"])
 
     def execute(self, attempt: Attempt) -> None:
-        job = until_recorded(
-            lambda: Job.objects.select_related("owner", "model").get(pk=attempt.job_id), what="the job's start"
-        )
+        orders = Job.objects.select_related("owner", "model").filter(pk=attempt.job_id)
+        job = until_recorded(orders.first, what="the job's start")
+        if job is None:
+            return  # it was deleted, and its attempts with it
         try:
             started = time.perf_counter()
             result = self._predict(job)

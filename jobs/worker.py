@@ -178,11 +178,10 @@ class TrainingWorker(QueueWorker):
             self._beat(Worker.State.IDLE)
 
     def execute(self, attempt: Attempt) -> None:
-        job = until_recorded(
-            lambda: Job.objects.select_related("owner", "dataset", "run").get(pk=attempt.job_id),
-            what="the job's start",
-            give_up=lambda: self.signals.requested,
-        )
+        orders = Job.objects.select_related("owner", "dataset", "run").filter(pk=attempt.job_id)
+        job = until_recorded(orders.first, what="the job's start", give_up=lambda: self.signals.requested)
+        if job is None:
+            return  # it was deleted, and its attempts with it
         child = Child(lambda stop: runner.run_attempt(attempt, job, stop), self._guard)
         self._supervise(attempt, job, child)
         child.kill_left_over()

@@ -1,0 +1,215 @@
+"""The warm inference process: loaded models, one job after the other, and failures that end the job, not the server."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from automl_site.errors import NotFound, StorageError
+from datasets_app.storage import get_storage
+from jobs import inference as inference_module
+from jobs import lifecycle
+from jobs.inference import InferenceServer, ModelCache
+from jobs.models import Attempt, Job, TrainedModel
+from jobs.services.submission import inference_submit
+from tests.jobs.conftest import TABLE, log_of
+from trainers import noop, registry
+from trainers.protocol import ModelProblem, TrainerError
+
+pytestmark = pytest.mark.django_db
+
+
+class NoSignals:
+    requested = False
+
+
+@pytest.fixture
+def server(make_worker):
+    """An inference server as the warm child makes it, without its loop."""
+    worker = make_worker("warm", kind="inference", queues=["sklearn-inference"])
+    return InferenceServer(worker=worker, signals=NoSignals())
+
+
+@pytest.fixture
+def answer(server):
+    """answer(job) -> the job after the server has had it."""
+
+    def execute(job):
+        attempt = lifecycle.claim_next(queue_names=[job.queue], worker=server.worker)
+        assert attempt.job_id == job.pk
+        server.execute(attempt)
+        return Job.objects.get(pk=job.pk)
+
+    return execute
+
+
+@pytest.fixture
+def predicting(monkeypatch):
+    """predicting(function) lets the no-op model predict by `function(input_data, parameters)`."""
+
+    def replace(function):
+        monkeypatch.setattr(noop.NoopPredictor, "predict_input", lambda self, data, given=None: function(data, given))
+
+    return replace
+
+
+def raiser(error):
+    def predict(data, parameters):
+        raise error
+
+    return predict
+
+
+# --- The cache --------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_loaded_once(make_model, monkeypatch):
+    loaded, load = [], registry.load
+    monkeypatch.setattr(registry, "load", lambda folder: loaded.append(folder.name) or load(folder))
+    cache, model = ModelCache(1000), make_model(size_bytes=10)
+    assert cache.get(model) is cache.get(TrainedModel.objects.get(pk=model.pk))
+    assert loaded == [model.public_id]
+
+
+def test_the_model_that_was_not_asked_for_the_longest_makes_room(make_model, monkeypatch):
+    loaded, load = [], registry.load
+    monkeypatch.setattr(registry, "load", lambda folder: loaded.append(folder.name) or load(folder))
+    cache = ModelCache(25)
+    a, b, c = (make_model(size_bytes=10) for _ in range(3))
+    for model in (a, b, a, c):  # 30 bytes: b goes
+        cache.get(model)
+    loaded.clear()
+    for model in (a, c, b):
+        cache.get(model)
+    assert loaded == [b.public_id]
+
+
+def test_a_model_larger_than_the_cache_is_served_and_replaces_all(make_model, monkeypatch):
+    loaded, load = [], registry.load
+    monkeypatch.setattr(registry, "load", lambda folder: loaded.append(folder.name) or load(folder))
+    cache, small, large = ModelCache(25), make_model(size_bytes=10), make_model(size_bytes=1000)
+    for model in (small, large, large, small):
+        cache.get(model)
+    assert loaded == [small.public_id, large.public_id, small.public_id]
+
+
+def test_a_model_without_files_or_with_damaged_ones_is_not_kept(make_model):
+    cache, model = ModelCache(1000), make_model(files=False)
+    with pytest.raises(NotFound, match="are gone; train it again"):
+        cache.get(model)
+    folder = Path(settings.FILES_ROOT) / "models" / model.public_id
+    folder.mkdir(parents=True)
+    with pytest.raises(ModelProblem, match="model.json is missing"):
+        cache.get(model)
+    (folder / "model.json").write_text('{"model_type": "noop"}')
+    assert cache.get(model).predict_input("1") == [{"value": 0.0}]
+
+
+# --- Jobs -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_answer_has_one_prediction_an_input(inference, answer, predicting):
+    predicting(lambda data, parameters: [{"value": 1.5}, {"value": float("nan")}])
+    job = answer(inference)
+    assert (job.status, job.error) == ("completed", "")
+    assert job.result == {"model_id": job.model.public_id, "predictions": [{"value": 1.5}, {"value": "NaN"}]}
+    ((level, line),) = log_of(job)
+    assert level == "INFO" and line.startswith(f"2 predictions with {job.model.public_id} in ")
+    assert Attempt.objects.get(job=job).status == "completed"
+
+
+def test_data_and_parameters_come_as_they_were_given_and_a_file_as_its_path(
+    make_model, answer, predicting, user, table
+):
+    seen = []
+    predicting(lambda data, parameters: seen.append((data, parameters)) or [])
+    model = make_model()
+    for given in ([{"a": 1}], f"/data/{TABLE}"):
+        answer(inference_submit(user=user, model_id=model.public_id, input_data=given, parameters={"top_k": 2}))
+    assert seen == [([{"a": 1}], {"top_k": 2}), (table.resolve(), {"top_k": 2})]
+
+
+def test_what_the_input_lacks_is_told_in_the_models_words(inference, answer, predicting):
+    predicting(raiser(TrainerError("Row 1 has no 'height'.", details={"row": 1})))
+    job = answer(inference)
+    assert (job.status, job.error, job.error_kind) == ("failed", "Row 1 has no 'height'.", "own")
+    assert log_of(job) == [("ERROR", "Row 1 has no 'height'.")]
+
+
+def test_after_any_failure_the_server_goes_on(make_model, answer, predicting, user, caplog):
+    model = make_model()
+
+    def ask():
+        return answer(inference_submit(user=user, model_id=model.public_id, input_data="1"))
+
+    predicting(raiser(RuntimeError("hunter2")))
+    failed = ask()
+    assert (failed.status, failed.error_kind) == ("failed", "internal")
+    assert failed.error_details["error_id"] in caplog.text
+    assert "hunter2" not in failed.error + str(failed.error_details) + str(log_of(failed))
+    predicting(raiser(MemoryError()))
+    assert "needed more memory than there is" in ask().error
+    predicting(raiser(TrainerError("odd \0 \ud83d words")))
+    assert ask().status == "failed"
+    predicting(lambda data, parameters: [{"label": "x"}])
+    assert ask().status == "completed"
+
+
+def test_where_the_storage_is_away_the_job_waits_for_another_try(inference, answer, predicting):
+    predicting(raiser(StorageError()))
+    job = answer(inference)
+    assert (job.status, job.lost_attempts) == ("pending", 1)
+
+
+def test_a_model_that_was_thrown_away_or_whose_files_are_gone_is_told(make_model, answer, user):
+    trashed, gone = make_model(), make_model()
+    first, second = (inference_submit(user=user, model_id=model.public_id, input_data="1") for model in (trashed, gone))
+    TrainedModel.objects.filter(pk=trashed.pk).update(deleted_at=lifecycle.database_now())
+    shutil.rmtree(get_storage().local_folder(f"models/{gone.public_id}"))
+    assert answer(first).error == "The model was deleted."
+    assert "are gone; train it again" in answer(second).error
+
+
+def test_answers_are_bounded(make_model, answer, predicting, user, monkeypatch):
+    monkeypatch.setattr(inference_module, "MAX_PREDICTIONS", 5)
+    monkeypatch.setattr(inference_module, "MAX_RESULT_BYTES", 1000)
+    model = make_model()
+
+    def ask(predictions):
+        predicting(lambda data, parameters: predictions)
+        return answer(inference_submit(user=user, model_id=model.public_id, input_data="1"))
+
+    assert ask([{"value": 0.0}] * 5).status == "completed"
+    assert "6 rows; one inference answers at most 5" in ask([{"value": 0.0}] * 6).error
+    assert "answers at most 1000" in ask([{"label": "x" * 2000}]).error
+
+
+def test_a_file_that_became_anothers_is_not_read(make_model, answer, predicting, user, make_user):
+    """What was allowed at submission is checked once more when the worker opens it."""
+    from io import BytesIO
+
+    from datasets_app.models import Dataset
+    from datasets_app.services import dataset_upload
+
+    dataset = dataset_upload(owner=user, file=BytesIO(b"a\n1\n"), filename="a.csv")
+    job = inference_submit(user=user, model_id=make_model().public_id, input_data=dataset.public_id)
+    Dataset.objects.filter(pk=dataset.pk).update(owner=make_user("bob"))
+    predicting(lambda data, parameters: pytest.fail("it was read"))
+    job = answer(job)
+    assert job.status == "failed"
+    assert "does not exist, or is not yours" in job.error
+
+
+def test_a_job_that_is_cancelled_while_it_is_answered_stays_cancelled(inference, answer, predicting):
+    predicting(lambda data, parameters: lifecycle.cancel(job=inference) and [{"value": 1.0}])
+    job = answer(inference)
+    assert (job.status, job.result) == ("cancelled", None)
+    assert Attempt.objects.get(job=job).status == "cancelled"
+
+
+def test_a_job_that_is_deleted_once_it_is_claimed_does_not_end_the_server(inference, server):
+    attempt = lifecycle.claim_next(queue_names=[inference.queue], worker=server.worker)
+    Job.objects.filter(pk=inference.pk).delete()
+    server.execute(attempt)
+    assert not Job.objects.exists()
