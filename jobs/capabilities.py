@@ -7,6 +7,7 @@ CUDA is asked in a subprocess: a worker must not have touched it before it forks
 
 import importlib.util
 import json
+import logging
 import os
 import platform
 import re
@@ -21,6 +22,8 @@ import psutil
 
 from jobs.routing import QUEUES, QueueSpec
 
+logger = logging.getLogger(__name__)
+
 PROBE_SECONDS = 120
 # What a result calls a framework -> its packages (module, distribution). All must be there; the first has the version.
 PACKAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -32,7 +35,7 @@ TORCH_MINIMUM: Mapping[str, tuple[int, int]] = {"pytorch-2.0": (2, 0), "pytorch-
 
 
 def probe() -> dict[str, Any]:
-    """The capabilities of this machine. Raises RuntimeError when its devices cannot be found out.
+    """The capabilities of this machine. Where its devices cannot be found out, it has none, and the log says why.
 
     The frameworks are those installed; a worker finds out by importing them whether they work.
     """
@@ -51,17 +54,22 @@ def probe() -> dict[str, Any]:
 
 
 def _devices() -> list[dict[str, Any]]:
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "jobs.capabilities"],
-        capture_output=True,
-        text=True,
-        timeout=PROBE_SECONDS,
-        cwd=Path(__file__).resolve().parent.parent,
-        env={**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
-    )
-    if done.returncode != 0:
-        raise RuntimeError(f"the machine's devices could not be found out: {done.stderr[-500:]}")
-    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    """Empty too where PyTorch is broken: this machine's other frameworks can work all the same."""
+    try:
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "jobs.capabilities"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=PROBE_SECONDS,
+            cwd=Path(__file__).resolve().parent.parent,
+            env={**os.environ, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+        )
+        found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    except (subprocess.SubprocessError, ValueError, IndexError) as error:
+        said = str(getattr(error, "stderr", "") or "")[-500:]
+        logger.warning("The machine's devices could not be found out (%s): %s", error, said)
+        return []
     return found
 
 

@@ -1,0 +1,198 @@
+"""Why work failed, in words, and what follows from it; and going on while the database is away."""
+
+import errno
+import os
+import signal
+
+import numpy as np
+import pytest
+from django.db import InterfaceError, OperationalError, ProgrammingError
+
+from automl_site.errors import Forbidden, InvalidSpec, NotFound, StorageError, Unavailable
+from jobs import outages
+from jobs.failures import EXIT_BROKEN, EXIT_STOPPED, Ended, Lost, json_safe, of_exception, of_exit, printable
+from jobs.lifecycle import Failure
+from jobs.outages import until_recorded
+from trainers.protocol import ConfigProblem, DataProblem
+
+WHAT = "the training"
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "kind"),
+    [
+        (DataProblem("Row 3 is empty.", details={"row": 3}), "Row 3 is empty.", "own"),
+        (ConfigProblem("n must be 1."), "n must be 1.", "own"),
+        (NotFound("The files are gone."), "The files are gone.", "own"),
+        (Forbidden(), "Not enough permissions", "own"),
+        (InvalidSpec(errors={"data_path": ["x.csv does not exist."]}), "data_path: x.csv does not exist.", "own"),
+        (MemoryError(), "The training needed more memory than there is; use less data or a smaller model.", "own"),
+    ],
+)
+def test_foreseen_failures_are_the_jobs_own_in_their_own_words(error, message, kind):
+    failure = of_exception(error, what=WHAT)
+    assert (failure.message, failure.kind) == (message, kind)
+
+
+@pytest.mark.parametrize("error", [StorageError(), Unavailable("Redis is away.")])
+def test_what_the_platform_lacks_for_a_while_is_tried_again(error):
+    assert of_exception(error, what=WHAT) == Lost(error.message)
+
+
+def test_a_full_disk_is_named_however_deep_it_lies():
+    try:
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device", "/secret/place")
+        except OSError as error:
+            raise StorageError from error
+    except StorageError as error:
+        failure = of_exception(error, what=WHAT)
+    assert isinstance(failure, Failure)
+    assert "is full" in failure.message and os.uname().nodename in failure.message
+    assert "/secret" not in failure.message
+    assert failure.kind == "infrastructure"
+
+
+def test_any_other_error_gets_an_id_of_its_own(caplog):
+    found = [of_exception(KeyError("hunter2"), what="the prediction") for _ in range(2)]
+    assert len({each.details["error_id"] for each in found}) == 2
+    for failure in found:
+        assert failure.kind == "internal"
+        assert failure.message.startswith("The prediction stopped at an unforeseen error (error id ")
+        assert "hunter2" not in failure.message
+        assert failure.details["error_id"] in caplog.text
+    assert isinstance(of_exception(SystemExit(3), what=WHAT), Failure)
+
+
+def exited(code):
+    return Ended(status=code << 8)
+
+
+def signalled(number, **facts):
+    return Ended(status=number, **facts)
+
+
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        (exited(EXIT_STOPPED), "told to end from outside"),
+        (exited(EXIT_BROKEN), "broke down"),
+        (signalled(signal.SIGKILL), "killed from outside (signal 9)"),
+        (signalled(signal.SIGTERM), "told to end from outside (signal 15)"),
+    ],
+)
+def test_ends_from_outside_lose_the_attempt(ended, words):
+    end = of_exit(ended, what=WHAT)
+    assert isinstance(end, Lost)
+    assert words in end.reason
+
+
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        (exited(13), "exit status 13"),
+        (exited(0), "exit status 0) without a result"),
+        (signalled(signal.SIGSEGV), "signal 11: a segmentation fault in native code."),
+        (signalled(signal.SIGABRT), "native code aborted"),
+        (signalled(signal.SIGRTMIN + 3), f"ended by signal {signal.SIGRTMIN + 3}."),
+        (signalled(signal.SIGKILL, oom_killed=True, peak_bytes=3 * 1024**3), "its process had taken 3.0 GiB"),
+    ],
+)
+def test_ends_by_itself_are_the_jobs_own(ended, words):
+    end = of_exit(ended, what=WHAT)
+    assert isinstance(end, Failure)
+    assert words in end.message
+    assert end.kind == "own"
+
+
+def test_json_safe_keeps_what_json_holds_and_words_the_rest():
+    value = {
+        "nan": float("nan"),
+        "inf": [float("inf"), -float("inf")],
+        "numpy": (np.float32(0.5), np.int64(3), np.bool_(True), np.float64("nan")),
+        5: {1},
+        "nested": {"a\0": None, "ok": True, "n": 7},
+        "object": errno,
+    }
+    safe = json_safe(value)
+    assert safe["nan"] == "NaN"
+    assert safe["inf"] == ["Infinity", "-Infinity"]
+    assert safe["numpy"] == [0.5, 3, True, "NaN"]
+    assert safe["5"] == [1]
+    assert safe["nested"] == {"a\N{REPLACEMENT CHARACTER}": None, "ok": True, "n": 7}
+    assert isinstance(safe["object"], str)
+
+
+def test_printable_text_is_kept_as_it_is():
+    assert printable("größer 🌳\n") == "größer 🌳\n"
+    assert "\0" not in printable("a\0b")
+    assert printable("a\ud83db").encode()
+
+
+# --- Outages ----------------------------------------------------------------------------------------------------------
+
+
+class Time:
+    """Stands for the module `time`: sleeping takes no time."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.pauses = []
+
+    def monotonic(self):
+        return self.now
+
+    def sleep(self, seconds):
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def time(monkeypatch):
+    time = Time()
+    monkeypatch.setattr(outages, "time", time)
+    monkeypatch.setattr(outages, "forget_connection", lambda: None)
+    return time
+
+
+def failing(times, error):
+    left = [error] * times
+
+    def action():
+        if left:
+            raise left.pop()
+        return "done"
+
+    return action
+
+
+def test_an_action_is_tried_until_the_database_is_back(time, caplog):
+    errors = [OperationalError("refused\nIs it running?"), InterfaceError("closed"), OperationalError("")]
+    assert until_recorded(lambda: errors and raise_(errors.pop()) or "done", what="the result") == "done"
+    assert until_recorded(failing(8, OperationalError("away")), what="the result") == "done"
+    assert time.pauses[:3] == time.pauses[3:6] == [0.1, 0.2, 0.4]
+    assert max(time.pauses) == 2.0
+    assert caplog.text.count("the result is tried again until it is back") == 2
+
+
+def raise_(error):
+    raise error
+
+
+def test_patience_ends(time):
+    with pytest.raises(OperationalError, match="away"):
+        until_recorded(failing(1000, OperationalError("away")), what="x", patience=30)
+    assert 30 < time.now < 35
+
+
+def test_who_gives_up_hears_the_error_at_once(time):
+    with pytest.raises(OperationalError):
+        until_recorded(failing(1000, OperationalError("away")), what="x", give_up=lambda: True)
+    assert time.pauses == []
+
+
+@pytest.mark.parametrize("error", [ProgrammingError("no such table"), ValueError("no")])
+def test_a_bug_is_no_outage(time, error):
+    with pytest.raises(type(error)):
+        until_recorded(failing(1, error), what="x")
+    assert time.pauses == []
