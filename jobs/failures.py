@@ -134,8 +134,8 @@ def json_safe(value: Any) -> Any:
         return {printable(str(key)): json_safe(each) for key, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [json_safe(each) for each in value]
-    if hasattr(value, "item"):  # a numpy scalar
-        return json_safe(value.item())
+    if hasattr(value, "tolist"):  # a numpy scalar or array
+        return json_safe(value.tolist())
     return printable(str(value))
 
 

@@ -120,7 +120,8 @@ class InferenceServer(QueueWorker):
                 else:
                     lifecycle.fail(attempt=attempt, job=job, failure=end)
             except lifecycle.ClaimLost:
-                lifecycle.attempt_stopped(attempt=attempt)
+                logger.info("Job %s was cancelled or handed on before it failed", job.pk)
+            lifecycle.attempt_stopped(attempt=attempt)  # where the job was no longer its own
 
         until_recorded(record, what="the failure")
 

@@ -110,6 +110,7 @@ def test_json_safe_keeps_what_json_holds_and_words_the_rest():
         "nan": float("nan"),
         "inf": [float("inf"), -float("inf")],
         "numpy": (np.float32(0.5), np.int64(3), np.bool_(True), np.float64("nan")),
+        "arrays": (np.array([[1.5, np.nan]]), np.array(2), np.array(["a"])),
         5: {1},
         "nested": {"a\0": None, "ok": True, "n": 7},
         "object": errno,
@@ -118,6 +119,7 @@ def test_json_safe_keeps_what_json_holds_and_words_the_rest():
     assert safe["nan"] == "NaN"
     assert safe["inf"] == ["Infinity", "-Infinity"]
     assert safe["numpy"] == [0.5, 3, True, "NaN"]
+    assert safe["arrays"] == [[[1.5, "NaN"]], 2, ["a"]]
     assert safe["5"] == [1]
     assert safe["nested"] == {"a\N{REPLACEMENT CHARACTER}": None, "ok": True, "n": 7}
     assert isinstance(safe["object"], str)

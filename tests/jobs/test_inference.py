@@ -208,6 +208,18 @@ def test_a_job_that_is_cancelled_while_it_is_answered_stays_cancelled(inference,
     assert Attempt.objects.get(job=job).status == "cancelled"
 
 
+@pytest.mark.parametrize("error", [StorageError(), TrainerError("Row 1 is empty.")])
+def test_a_failure_of_a_job_that_was_cancelled_meanwhile_closes_its_attempt(inference, answer, predicting, error):
+    def cancelled_and_failing(data, parameters):
+        lifecycle.cancel(job=inference)
+        raise error
+
+    predicting(cancelled_and_failing)
+    job = answer(inference)
+    assert (job.status, job.error, job.lost_attempts) == ("cancelled", "Job cancelled by user", 0)
+    assert Attempt.objects.get(job=job).status == "cancelled"
+
+
 def test_a_job_that_is_deleted_once_it_is_claimed_does_not_end_the_server(inference, server):
     attempt = lifecycle.claim_next(queue_names=[inference.queue], worker=server.worker)
     Job.objects.filter(pk=inference.pk).delete()
