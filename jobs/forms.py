@@ -19,9 +19,9 @@ class TrainingForm(forms.Form):
 
     model_type = forms.ChoiceField(label="Model type")
     data_path = forms.CharField(
-        label="Data",
+        label="Data set or path",
         max_length=1000,
-        help_text="A data set, or a path under /data or s3://.",
+        help_text="The id of a data set, or a path under /data/ or s3://.",
         widget=forms.TextInput(attrs={"list": "data-paths", "autocomplete": "off"}),
     )
     description = forms.CharField(
@@ -73,9 +73,11 @@ class TryForm(forms.Form):
 
     def __init__(self, columns: Sequence[Mapping[str, Any]], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, prefix="in", **kwargs)
-        for column in columns:
+        self.names = [column["name"] for column in columns]
+        # By position: a column's name may hold what an element's id must not, spaces for one.
+        for position, column in enumerate(columns):
             examples = [str(example) for example in column.get("examples", [])]
-            self.fields[column["name"]] = forms.CharField(
+            self.fields[str(position)] = forms.CharField(
                 label=column["name"],
                 required=False,
                 max_length=10_000,
@@ -85,7 +87,8 @@ class TryForm(forms.Form):
 
     def row(self) -> dict[str, Any]:
         """The row as an inference takes it; an empty field is a missing value."""
-        return {name: text if text != "" else None for name, text in self.cleaned_data.items()}
+        texts = (self.cleaned_data[str(position)] for position in range(len(self.names)))
+        return {name: text if text != "" else None for name, text in zip(self.names, texts, strict=True)}
 
 
 def initial_hyperparameters(job: Job) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def _field(name: str, schema: Mapping[str, Any], columns: Sequence[str]) -> form
     common: dict[str, Any] = {
         "label": schema.get("title", name),
         "required": False,
-        "help_text": _help(name, schema),
+        "help_text": _help(schema),
     }
     if name == "target" and columns:
         choices = [("", f"Last column ({columns[-1]})"), *((column, column) for column in columns)]
@@ -109,12 +112,14 @@ def _field(name: str, schema: Mapping[str, Any], columns: Sequence[str]) -> form
     if "enum" in schema:
         others = [(str(option), str(option)) for option in schema["enum"]]
         return forms.ChoiceField(choices=[("", f"Default ({default})"), *others], **common)
-    widget = forms.TextInput(attrs={"placeholder": default, "autocomplete": "off"})
+    placeholder = "The last column" if name == "target" else f"Default: {default}"
+    widget = forms.TextInput(attrs={"placeholder": placeholder, "autocomplete": "off"})
     return forms.CharField(max_length=10_000, widget=widget, **common)
 
 
-def _help(name: str, schema: Mapping[str, Any]) -> str:
-    allowed = "" if name == "target" or schema.get("type") == "boolean" or "enum" in schema else in_words(schema)
+def _help(schema: Mapping[str, Any]) -> str:
+    # Where a field takes things of several kinds, its description tells them apart.
+    allowed = in_words(schema) if schema.get("type") in ("integer", "number") else ""
     parts = [schema.get("description", ""), f"Takes {allowed}." if allowed else ""]
     return " ".join(part for part in parts if part)
 

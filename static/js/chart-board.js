@@ -1,8 +1,10 @@
-// A run's charts: one a metric, `train_loss` and `val_loss` together, made as metrics appear. Zoom and smoothing
-// are kept in the address.
+// A run's charts: one a metric, `train_loss` and `val_loss` together, made as metrics appear. A metric of one point
+// is a number and no line: it stands in the list below the charts. Zoom and smoothing are kept in the address.
 
-import { SeriesChart, styleOf } from "./series-chart.js";
-import { metricValue } from "./format.js";
+import { styleOf } from "./chart-style.js";
+import { element } from "./dom.js";
+import { metricValue, number } from "./format.js";
+import { SeriesChart } from "./series-chart.js";
 
 const ROLES = ["train", "val", "test"]; // a prefix of a metric's name; the same look in every chart
 const DETAIL_DELAY = 150; // ms
@@ -45,7 +47,10 @@ export class ChartBoard {
     this.grid = root.querySelector(".charts");
     this.placeholder = root.querySelector("[data-charts-placeholder]");
     this.template = root.querySelector("template");
+    this.values = root.querySelector("[data-chart-values]");
     this.charts = new Map();
+    this.drawn = new Set(); // names of the metrics that have a line
+    this.single = new Map(); // name -> { step, value, node } of those that have one point so far
     this.zoomed = readZoom();
     this.smoothing = readSmoothing();
   }
@@ -53,11 +58,25 @@ export class ChartBoard {
   /** @param {{name: string, steps: number[], values: (number|string)[]}[]} seriesList */
   load(seriesList) {
     for (const { name, steps, values } of seriesList) {
-      const { title, key } = place(name);
-      this.chart(title).set(name, steps, values.map(metricValue), { key });
+      if (steps.length === 1) {
+        this.append(name, steps[0], metricValue(values[0]));
+      } else {
+        const { title, key } = place(name);
+        this.drawn.add(name);
+        this.chart(title).set(name, steps, values.map(metricValue), { key });
+      }
     }
     if (this.zoomed) this.fetchDetail();
-    if (!seriesList.length) this.say("No metrics yet. They are drawn here as they come in.");
+    this.say("No metrics yet. They are drawn here as they come in.");
+  }
+
+  /** Nothing comes any more: where no line was drawn, the values stand alone. */
+  finish() {
+    if (this.drawn.size) return;
+    this.say("This job recorded no metrics.");
+    if (this.single.size === 0) return;
+    this.grid.hidden = true;
+    this.values.open = true;
   }
 
   failed() {
@@ -68,7 +87,37 @@ export class ChartBoard {
 
   append(name, step, value) {
     const { title, key } = place(name);
+    const first = this.single.get(name);
+    if (!this.drawn.has(name)) {
+      if (!first || first.step === step) {
+        this.showValue(name, step, value);
+        return;
+      }
+      first.node.remove();
+      this.single.delete(name);
+      this.countValues();
+      this.drawn.add(name);
+      this.chart(title).append(name, first.step, first.value, { key });
+    }
     this.chart(title).append(name, step, value, { key });
+  }
+
+  showValue(name, step, value) {
+    let node = this.single.get(name)?.node;
+    if (!node) {
+      node = element("div", {}, element("dt", {}, name), element("dd"));
+      this.values.querySelector("dl").append(node);
+    }
+    node.lastElementChild.textContent = number(value);
+    this.single.set(name, { step, value, node });
+    this.countValues();
+  }
+
+  countValues() {
+    const count = this.single.size;
+    this.values.hidden = count === 0;
+    this.values.querySelector("summary").textContent =
+      count === 1 ? "1 metric with one value" : `${count} metrics with one value`;
   }
 
   say(words) {
@@ -121,6 +170,7 @@ export class ChartBoard {
       if (!response.ok) return;
       const { series } = await response.json();
       for (const { name, steps, values } of series) {
+        if (!this.drawn.has(name)) continue;
         const { title, key } = place(name);
         this.chart(title).merge(name, steps, values.map(metricValue), { key });
       }

@@ -5,6 +5,8 @@
 //   [name="model_type"], [name="data_path"]   a change of either asks for the fields again
 //   select[data-dataset-pick]  choosing a data set writes its id into data_path; so does an upload anywhere in the page
 //   [data-fields-note]         (optional) says what is going on
+//
+// The first field that was refused is shown and focused; what is being sent is not sent twice.
 
 import { element, toast } from "./dom.js";
 
@@ -19,6 +21,16 @@ class JobForm {
       else if (event.target === this.path || event.target.name === "model_type") this.refresh();
     });
     document.addEventListener("upload:done", (event) => this.uploaded(event.detail));
+    form.addEventListener("submit", (event) => this.submitted(event));
+    // Back from the job's page the browser may show this page as it was left.
+    addEventListener("pageshow", () => (this.sent = false));
+    this.form.querySelector('[aria-invalid="true"]')?.focus();
+  }
+
+  submitted(event) {
+    if (this.sent) event.preventDefault();
+    else this.say("Starting…");
+    this.sent = true;
   }
 
   uploaded({ dataset_id: id, filename }) {
@@ -59,14 +71,28 @@ class JobForm {
     const fresh = new DOMParser().parseFromString(html, "text/html").getElementById("config-fields");
     const old = document.getElementById("config-fields");
     const open = [...old.querySelectorAll("details")].map((details) => details.open);
-    const focused = old.contains(document.activeElement) ? document.activeElement.id : null;
+    const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    const caret = focused?.selectionEnd;
+    carryOver(old, fresh);
     old.replaceWith(fresh);
     fresh.querySelectorAll("details").forEach((details, i) => (details.open ||= Boolean(open[i])));
-    if (focused) document.getElementById(focused)?.focus();
+    const again = focused && document.getElementById(focused.id);
+    again?.focus();
+    if (typeof caret === "number") again?.setSelectionRange?.(caret, caret);
   }
 
   say(words) {
     if (this.note) this.note.textContent = words;
+  }
+}
+
+/** What was typed or chosen while the answer was on its way stays, where the new fields can hold it. */
+function carryOver(old, fresh) {
+  for (const control of old.querySelectorAll("input[name], select[name]")) {
+    const heir = fresh.querySelector(`[name="${CSS.escape(control.name)}"]`);
+    if (!heir) continue;
+    const holds = !heir.options || [...heir.options].some((option) => option.value === control.value);
+    if (holds) heir.value = control.value;
   }
 }
 

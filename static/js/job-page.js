@@ -52,7 +52,10 @@ class JobPage {
         this.board.failed();
       }
     }
-    if ("final" in this.root.dataset) return;
+    if ("final" in this.root.dataset) {
+      this.board?.finish();
+      return;
+    }
     // The page's log and the charts' data may have been read at different moments: resume after the older of the
     // two, and skip what the other has already.
     const lastId = this.board ? Math.min(logSeen, chartsSeen) : logSeen;
@@ -118,6 +121,7 @@ class JobPage {
   ended() {
     clearInterval(this.clock);
     document.title = this.pageTitle;
+    this.board?.finish();
     document.body.dispatchEvent(new CustomEvent("job-ended", { detail: { status: this.status } }));
   }
 }

@@ -7,44 +7,17 @@
 // Charts of one `group` share cursor, zoom and smoothing. Series are told apart by dashes as well as by colour.
 
 import uPlot from "../vendor/uplot-1.6.32/uPlot.esm.js";
-import { download, element } from "./dom.js";
+import { saveCsv, savePng } from "./chart-export.js";
+import { cssColour, faded, lineSample, styleOf } from "./chart-style.js";
+import { element } from "./dom.js";
 import { number } from "./format.js";
-import { aligned, Series, smoothed, toCsv, unionOfSteps } from "./series-data.js";
+import { aligned, Series, smoothed, unionOfSteps } from "./series-data.js";
 
-const COLOURS = 8; // --chart-1 … --chart-8 of app.css
-const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
 const DRAW_EVERY = 100; // ms at most between a point's arrival and its being drawn
 const TABLE_ROWS = 200;
 const STEP_INCREMENTS = Array.from({ length: 15 }, (_, power) => [1, 2, 5].map((unit) => unit * 10 ** power)).flat();
 
-const styles = new Map(); // key -> { colour, dash }, the same in all charts of the page
 const groups = new Map(); // name -> Set of charts
-
-/** The look of a key: the next free one at first sight, the same ever after. */
-export function styleOf(key) {
-  let style = styles.get(key);
-  if (!style) {
-    const slot = styles.size;
-    style = {
-      colour: `--chart-${(slot % COLOURS) + 1}`,
-      dash: DASHES[(slot + Math.floor(slot / COLOURS)) % DASHES.length],
-    };
-    styles.set(key, style);
-  }
-  return style;
-}
-
-/** A custom property as a colour that a canvas understands (light-dark() resolved). */
-function cssColour(property, probe) {
-  probe.style.color = `var(${property})`;
-  const colour = getComputedStyle(probe).color;
-  probe.style.color = "";
-  return colour;
-}
-
-function faded(colour, alpha) {
-  return `color-mix(in srgb, ${colour} ${alpha * 100}%, transparent)`;
-}
 
 export class SeriesChart {
   /**
@@ -160,7 +133,7 @@ export class SeriesChart {
     this.plot = new uPlot(
       {
         ...this.size(),
-        padding: [8, 12, 0, 0],
+        padding: [8, 20, 0, 0],
         legend: { show: false },
         focus: { alpha: 0.2 },
         cursor: {
@@ -295,8 +268,8 @@ export class SeriesChart {
         this.smoothInput,
       ),
       this.logButton,
-      button("PNG", "Save as picture", () => this.savePng()),
-      button("CSV", "Save the points as CSV", () => this.saveCsv()),
+      button("PNG", "Save as picture", () => savePng(this)),
+      button("CSV", "Save the points as CSV", () => saveCsv(this)),
     );
   }
 
@@ -398,48 +371,6 @@ export class SeriesChart {
     );
   }
 
-  // --- Files -------------------------------------------------------------------------------------------------------
-
-  saveCsv() {
-    download(new Blob([toCsv([...this.series.values()])], { type: "text/csv" }), `${fileName(this.title)}.csv`);
-  }
-
-  /** The plot on the page's own background, with title and legend. */
-  savePng() {
-    if (!this.plot) return;
-    const source = this.plot.ctx.canvas;
-    const scale = source.width / this.plot.width;
-    const shown = [...this.series.values()].filter((series) => series.visible);
-    const head = 30;
-    const canvas = element("canvas");
-    canvas.width = source.width;
-    canvas.height = source.height + (head + 20 * shown.length + 8) * scale;
-    const context = canvas.getContext("2d");
-    context.fillStyle = cssColour("--surface", this.root);
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(source, 0, head * scale);
-    context.scale(scale, scale);
-    const text = cssColour("--text", this.root);
-    const family = getComputedStyle(this.root).fontFamily;
-    context.fillStyle = text;
-    context.font = `600 14px ${family}`;
-    context.fillText(this.title, 12, 20);
-    context.font = `12px ${family}`;
-    shown.forEach((series, i) => {
-      const { colour, dash } = styleOf(series.key);
-      const y = head + source.height / scale + 14 + 20 * i;
-      context.strokeStyle = cssColour(colour, this.root);
-      context.lineWidth = 2;
-      context.setLineDash(dash);
-      context.beginPath();
-      context.moveTo(12, y - 4);
-      context.lineTo(44, y - 4);
-      context.stroke();
-      context.fillText(series.name, 52, y);
-    });
-    canvas.toBlob((blob) => download(blob, `${fileName(this.title)}.png`));
-  }
-
   destroy() {
     clearTimeout(this.timer);
     document.removeEventListener("theme:changed", this.onTheme);
@@ -454,21 +385,4 @@ function lastAt(column, index) {
   let at = index;
   while (at > 0 && column[at] === undefined) at -= 1;
   return column[at];
-}
-
-function lineSample(colour, dash) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", "0 0 28 12");
-  svg.setAttribute("aria-hidden", "true");
-  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  line.setAttribute("d", "M0 6h28");
-  line.setAttribute("stroke", colour);
-  line.setAttribute("stroke-width", "2.5");
-  if (dash.length) line.setAttribute("stroke-dasharray", dash.join(" "));
-  svg.append(line);
-  return svg;
-}
-
-function fileName(title) {
-  return title.replaceAll(/[^\p{L}\p{N}._-]+/gu, "_") || "chart";
 }
