@@ -20,7 +20,11 @@ from typing import Any
 
 import playwright
 import pytest
+from django.core.management import call_command
+from django.test.utils import setup_databases, teardown_databases
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.pages.site import Person, Site
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 AXE_SOURCE = ROOT / "tests" / "assets" / "axe" / "axe.min.js"
@@ -189,3 +193,48 @@ def fits_width() -> Callable[[Page], None]:
         assert not culprits, f"{page.url} is wider than {page.viewport_size}: {culprits[:6]}"
 
     return check
+
+
+@pytest.fixture(scope="session")
+def database(request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The test database, for what writes to it for good, since other processes read it.
+
+    pytest-django makes it only where a test that was selected asks for it by a mark or fixture of its own, and those
+    would wrap the test into a transaction, or empty the tables under the running workers.
+    """
+    with django_db_blocker.unblock():
+        if any(map(_asks_for_database, request.session.items)):
+            yield
+            return
+        made = setup_databases(verbosity=0, interactive=False)
+        yield
+        teardown_databases(made, verbosity=0)
+
+
+def _asks_for_database(item: pytest.Item) -> bool:
+    names = {"db", "transactional_db", "live_server"}
+    return item.get_closest_marker("django_db") is not None or not names.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+# One for a module's tests: starting it takes seconds.
+@pytest.fixture(scope="module")
+def site(
+    database: None, django_db_blocker: Any, _valkey_server: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """The running platform: `site.url`, `site.new_person()`."""
+    with django_db_blocker.unblock():
+        here = Site(tmp_path_factory.mktemp("site"))
+        try:
+            here.start()
+            yield here
+        finally:
+            here.stop()
+            call_command("flush", verbosity=0, interactive=False)
+
+
+@pytest.fixture
+def person(site: Site) -> Iterator[Person]:
+    """Somebody new, who has nothing yet."""
+    somebody = site.new_person()
+    yield somebody
+    somebody.leaves()

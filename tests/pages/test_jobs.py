@@ -1,0 +1,212 @@
+"""A job's page in a browser, while a real worker does the work: what changes is seen without a reload."""
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from jobs.models import Job
+from tests.conftest import wait_until
+from tests.pages.conftest import NewPage, PageErrors
+from tests.pages.site import Person, Site
+
+LONG = {"seconds": 60, "steps": 300}
+PATIENCE_MS = 15_000
+
+
+def status(page: Page) -> Locator:
+    return page.locator("main [data-live-status]")
+
+
+def log_lines(page: Page) -> Locator:
+    return page.locator(".log-line")
+
+
+def shows(page: Page, word: str) -> None:
+    expect(status(page)).to_have_text(word, timeout=PATIENCE_MS)
+
+
+def points(page: Page, title: str) -> int:
+    """How many points the chart says that it has drawn."""
+    label = page.get_by_role("img", name=f"Line chart of {title}").get_attribute("aria-label", timeout=PATIENCE_MS)
+    return int(re.search(r": (\d+) points", label).group(1))
+
+
+def steps_in_log(page: Page) -> list[int]:
+    return [int(text.split()[1]) for text in page.locator(".log-message").all_inner_texts() if text.startswith("step ")]
+
+
+def test_log_chart_and_progress_grow_while_the_job_runs(page: Page, person: Person) -> None:
+    person.opens_job(page, person.sleeper(description="A long one", **LONG))
+    shows(page, "Running")
+    expect(page.locator("[data-connection]")).to_have_text("live")
+    expect(log_lines(page).nth(4)).to_be_visible(timeout=PATIENCE_MS)
+    lines, drawn = log_lines(page).count(), points(page, "step")
+    share = float(page.locator("[data-live-progress] progress").get_attribute("value"))
+    expect(log_lines(page).nth(lines + 5)).to_be_attached(timeout=PATIENCE_MS)
+    wait_until(lambda: points(page, "step") > drawn + 5, what="new points in the chart")
+    expect(page.locator(".progress-note")).to_contain_text(re.compile(r"step \d+ of 300 · about .* left"))
+    assert float(page.locator("[data-live-progress] progress").get_attribute("value")) > share
+    expect(page).to_have_title(re.compile(r"^\d+% · A long one"))
+
+
+def test_a_running_job_is_cancelled_from_its_page(page: Page, person: Person) -> None:
+    job = person.sleeper(**LONG)
+    person.opens_job(page, job)
+    shows(page, "Running")
+    page.get_by_role("button", name="Cancel").click()
+    dialog = page.get_by_role("dialog", name="Cancel this job?")
+    dialog.get_by_role("button", name="Keep").click()
+    expect(dialog).to_be_hidden()
+    shows(page, "Running")
+    page.get_by_role("button", name="Cancel").click()
+    dialog.get_by_role("button", name="Cancel the job").click()
+    expect(page.get_by_text("The job was cancelled. Its processes end within a few seconds.")).to_be_visible()
+    shows(page, "Cancelled")
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    expect(page.locator("[data-connection]")).to_have_text("ended")
+    job.refresh_from_db()
+    assert job.status == "cancelled"
+
+
+def test_a_waiting_job_says_what_for_and_begins_before_the_readers_eyes(
+    new_page: NewPage, person: Person, page: Page
+) -> None:
+    first = person.sleeper(**LONG)
+    person.waits_for(first, "running")
+    second = person.sleeper(description="The second", **LONG)
+    person.opens_job(page, second)
+    shows(page, "Pending")
+    expect(page.locator(".progress-note")).not_to_be_empty()
+    expect(page.locator("#job-facts")).not_to_contain_text("Took")
+    page.get_by_role("button", name="Cancel").click()  # the question stays, whatever happens behind it
+    other = person.opens_job(new_page(), first)
+    other.get_by_role("button", name="Cancel").click()
+    other.get_by_role("button", name="Cancel the job").click()
+    shows(page, "Running")
+    expect(page.locator("#job-facts")).to_contain_text("Took")
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_a_completed_job_shows_its_result_without_a_reload_and_runs_again(page: Page, person: Person) -> None:
+    first = person.sleeper(description="Twice", seconds=1, steps=5)
+    person.opens_job(page, first)
+    shows(page, "Completed")
+    expect(page.get_by_role("heading", name="Result")).to_be_visible()
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
+    expect(page.locator(".progress-value")).to_have_text("100%")
+    expect(page.locator("[data-connection]")).to_have_text("ended")
+    page.get_by_role("button", name="Run again").click()
+    expect(page.get_by_text("The same order was submitted again as a new job.")).to_be_visible()
+    expect(page).not_to_have_url(re.compile(str(first.pk)))
+    expect(page.get_by_role("heading", name="Twice")).to_be_visible()
+    shows(page, "Completed")
+    assert Job.objects.filter(owner=person.user, status="completed", retry_of=first).count() == 1
+
+
+def test_a_failed_job_says_why(page: Page, person: Person) -> None:
+    person.opens_job(page, person.sleeper(seconds=1, steps=5, crash="error", crash_at_step=3))
+    shows(page, "Failed")
+    alert = page.get_by_role("alert").filter(has_text="The job failed")
+    expect(alert).to_contain_text("The sleeper was told to fail.")
+    expect(log_lines(page).filter(has_text="told to fail")).to_have_attribute("data-level", "ERROR")
+
+
+def test_an_unforeseen_failure_names_the_reference_that_the_operator_finds(page: Page, person: Person) -> None:
+    job = person.sleeper(seconds=0, steps=1, crash="raise")
+    person.opens_job(page, job)
+    shows(page, "Failed")
+    job.refresh_from_db()
+    expect(page.get_by_role("alert").filter(has_text="The job failed")).to_contain_text(job.error_details["error_id"])
+
+
+def test_a_job_that_ends_at_once_is_shown_as_ended(page: Page, person: Person) -> None:
+    person.opens_job(page, person.sleeper(seconds=0, steps=1))
+    shows(page, "Completed")
+    expect(page.get_by_role("heading", name="Result")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"\d+ metrics? with one value"))).to_be_visible()
+
+
+def test_a_page_that_lost_its_server_misses_nothing_and_repeats_nothing(
+    page: Page, person: Person, site: Site, page_errors: PageErrors
+) -> None:
+    page_errors.allow(r"WebSocket connection .* failed")
+    job = person.sleeper(seconds=6, steps=60)
+    person.opens_job(page, job)
+    expect(log_lines(page).nth(4)).to_be_visible(timeout=PATIENCE_MS)
+    site.kill_web()
+    expect(page.locator("[data-connection]")).to_have_text(re.compile(r"^reconnecting, \d+ s behind$"))
+    seen = len(steps_in_log(page))
+    person.waits_for(job, "completed")
+    assert len(steps_in_log(page)) == seen < 60
+    site.start_web()
+    expect(page.locator("[data-connection]")).to_have_text("ended", timeout=4 * PATIENCE_MS)
+    shows(page, "Completed")
+    wait_until(lambda: len(steps_in_log(page)) >= 60, what="the log's last line")
+    assert steps_in_log(page) == list(range(1, 61))
+    wait_until(lambda: points(page, "step") >= 60, what="the chart's last point")
+    assert points(page, "step") == 60
+
+
+def test_the_network_goes_and_comes(page: Page, person: Person, page_errors: PageErrors) -> None:
+    page_errors.allow("ERR_INTERNET_DISCONNECTED")
+    person.opens_job(page, person.sleeper(**LONG))
+    expect(page.locator("[data-connection]")).to_have_text("live")
+    page.context.set_offline(True)
+    expect(page.locator("[data-connection]")).to_have_attribute("data-state", "reconnecting")
+    page.context.set_offline(False)
+    expect(page.locator("[data-connection]")).to_have_text("live")
+    seen = log_lines(page).count()
+    expect(log_lines(page).nth(seen + 3)).to_be_attached()
+    steps = steps_in_log(page)
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_the_log_is_searched_and_followed(page: Page, person: Person) -> None:
+    person.opens_job(page, person.sleeper(seconds=60, steps=1500))
+    expect(log_lines(page).nth(30)).to_be_attached(timeout=PATIENCE_MS)
+    follow = page.get_by_role("button", name="Follow")
+    expect(follow).to_have_attribute("aria-pressed", "true")
+    page.locator(".log").hover()
+    page.mouse.wheel(0, -2000)
+    expect(follow).to_have_attribute("aria-pressed", "false")
+    follow.click()
+    expect(follow).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("Find in the log").fill("step 7 of")
+    expect(page.locator(".log-line:visible")).to_have_count(1)
+    expect(page.locator("[data-log-count]")).to_have_text(re.compile(r"^1 of \d+ lines$"))
+    page.get_by_label("Least level").select_option("ERROR")
+    expect(page.locator(".log-line:visible")).to_have_count(0)
+
+
+def test_the_list_shows_progress_and_ends_by_itself(page: Page, person: Person) -> None:
+    person.sleeper(description="Seen from the list", seconds=4, steps=50)
+    person.opens(page, "/ui/jobs/")
+    row = page.get_by_role("row", name=re.compile("Seen from the list"))
+    expect(row).to_contain_text(re.compile(r"step \d+ of 50"), timeout=PATIENCE_MS)
+    expect(row).to_contain_text("Completed", timeout=PATIENCE_MS)
+    page.get_by_label("Status").select_option("failed")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.get_by_role("heading", name="No job matches these filters")).to_be_visible()
+
+
+def test_without_script_the_job_is_shown_and_cancelled(new_page: NewPage, person: Person) -> None:
+    job = person.sleeper(**LONG)
+    person.waits_for(job, "running")
+    wait_until(lambda: job.run.log_lines.exists(), what="a line of the log")
+    page = person.opens_job(new_page(java_script_enabled=False), job)
+    shows(page, "Running")
+    expect(log_lines(page).first).to_be_visible()
+    page.get_by_role("button", name="Cancel the job").click()
+    shows(page, "Cancelled")
+
+
+@pytest.mark.parametrize("path", ["", "log.txt"])
+def test_somebody_elses_job_is_not_there(
+    page: Page, person: Person, site: Site, page_errors: PageErrors, path: str
+) -> None:
+    page_errors.allow("404")
+    job = person.sleeper(seconds=0, steps=1)
+    other = site.new_person()
+    other.opens(page, f"/ui/jobs/{job.pk}/{path}")
+    expect(page.get_by_role("heading", name="There is nothing here")).to_be_visible()
