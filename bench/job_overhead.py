@@ -126,11 +126,15 @@ def plain_rq() -> Iterator[tuple[str, Callable[[str], dict | None]]]:
 
     address = f"http://127.0.0.1:{port}"
     try:
+        deadline = time.monotonic() + 30
         while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(urllib.request.Request(address, b""), timeout=2)
+            try:
+                rq_submit(address)
                 break
-            time.sleep(0.05)
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
         yield address, result
     finally:
         for child in children:

@@ -25,7 +25,7 @@ async def application(scope: dict[str, Any], receive: Any, send: Any) -> None:
     if scope["type"] != "http":
         return
     await receive()
-    job = rq.Queue("bench", connection=CONNECTION).enqueue(noop, result_ttl=600)
+    job = rq.Queue("bench", connection=CONNECTION).enqueue("bench.plain_rq.noop", result_ttl=600)
     body = json.dumps({"job_id": job.id}).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": body})

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from automl_site.errors import NotFound
 from jobs import queue
-from jobs.models import Attempt, Job, JobLogLine, JobStatus, TrainedModel, Worker
+from jobs.models import FINAL_STATUSES, Attempt, Job, JobLogLine, JobStatus, TrainedModel, Worker
 from jobs.selectors.scheduling import next_pending
 from tracking import live, stream, text
 from tracking.models import Run
@@ -257,6 +257,12 @@ def cancel(*, job: Job, reason: str = CANCELLED_BY_USER) -> bool:
             run_status_set(run_id=job.run_id, status=Run.Status.CANCELLED, reason=reason)
         live.announce_on_commit(f"job:{job.pk}")
     return True
+
+
+def is_settled(*, attempt: Attempt) -> bool:
+    """Whether the attempt's end, and that of its job, are written down."""
+    settled = Attempt.objects.filter(pk=attempt.pk, job__status__in=FINAL_STATUSES)
+    return settled.exclude(status=Attempt.Status.RUNNING).exists()
 
 
 def attempt_stopped(*, attempt: Attempt, reason: str = "") -> None:

@@ -21,7 +21,8 @@ from tracking import stream
 
 logger = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 0.3  # between two writes; the first line does not wait
+FLUSH_SECONDS = 0.3  # between two writes
+GATHER_SECONDS = 0.02  # from the first news to their write: a job that is over by then writes all with its end
 MAX_LINES = 10_000  # kept while the database is away; the oldest go first
 MAX_POINTS = 200_000
 MAX_LINE = 4_000  # characters
@@ -180,6 +181,8 @@ class DatabaseReporter:
             while not self._closing.is_set():
                 with self._news:
                     self._news.wait_for(self._has_news, timeout=FLUSH_SECONDS)
+                if self._closing.wait(GATHER_SECONDS):
+                    break
                 self._read_outputs()
                 self._flush()
                 self._closing.wait(FLUSH_SECONDS)

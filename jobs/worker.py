@@ -172,6 +172,7 @@ class TrainingWorker(QueueWorker):
         self._registration = registration
         self._guard = guard
         self._beat_at = 0.0
+        self._is_shown_busy = False  # in the worker's row, which a short job never reaches
 
     def tick(self) -> None:
         if time.monotonic() >= self._beat_at:
@@ -188,7 +189,8 @@ class TrainingWorker(QueueWorker):
         if child.ended is None:
             raise AssertionError("supervision ended before the child")
         conclude(attempt, job, child.ended, child.stop.reason, what=runner.WHAT, signals=self.signals)
-        self._beat_at = 0.0  # the row still says "busy"
+        if self._is_shown_busy:
+            self._beat_at = 0.0
 
     def _supervise(self, attempt: Attempt, job: Job, child: Child) -> None:
         """Watch the child until it has ended. However long the database is away, nothing is killed for it."""
@@ -224,6 +226,7 @@ class TrainingWorker(QueueWorker):
     def _beat(self, state: str) -> None:
         self._registration.beat(state)
         self.worker = self._registration.worker
+        self._is_shown_busy = state == Worker.State.BUSY
         self._beat_at = time.monotonic() + settings.JOBS["heartbeat"]
 
     def _show_busy(self) -> None:

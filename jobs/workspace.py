@@ -58,7 +58,9 @@ def prepare(job_id: uuid.UUID, attempt_number: int) -> Workspace:
     here = workspace(job_id, attempt_number)
     shutil.rmtree(here.folder, ignore_errors=True)
     here.out.mkdir(parents=True)
-    earlier = [number for number in _numbers(here.folder.parent) if number < attempt_number]
+    earlier = (
+        [number for number in _numbers(here.folder.parent) if number < attempt_number] if attempt_number > 1 else []
+    )
     for number in sorted(earlier, reverse=True):
         if _seed(workspace(job_id, number).checkpoint, here):
             break

@@ -1,5 +1,6 @@
 """`manage.py worker`: a process that trains, or one that serves inference, for the queues that this machine can run."""
 
+import gc
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -43,6 +44,7 @@ class Command(BaseCommand):
                 "What the queues need is installed, but cannot be imported (see above).",
                 returncode=EXIT_NOTHING_TO_SERVE,
             )
+        gc.freeze()  # a collection in a forked child would touch, and so copy, all that is shared
         signals = StopSignals()  # until here there is nothing to wind up: SIGTERM just ends the process
         guard = processes.Guard(secrets.token_hex(16))
         registration = until_recorded(
