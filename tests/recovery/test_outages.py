@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -13,7 +14,7 @@ from jobs.models import Attempt
 from jobs.services.control import job_cancel
 from scripts.with_postgres import PostgresServer
 from tests.conftest import wait_until
-from tests.recovery.conftest import Platform, is_gone, tree
+from tests.recovery.conftest import Platform, database_url, is_gone, tree
 from tests.recovery.test_up import Up, start  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.recovery
@@ -30,13 +31,16 @@ def database_away() -> Iterator[None]:
         return
     name = connection.settings_dict["NAME"]
     with connection.cursor() as cursor:
-        cursor.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-        cursor.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()",
-            [name],
+        cursor.execute("SELECT pg_backend_pid()")
+        (mine,) = cursor.fetchone()
+    elsewhere = database_url().rpartition("/")[0] + "/postgres"  # a database may not shut itself
+    with psycopg.connect(elsewhere, autocommit=True) as other:
+        other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> %s", [name, mine]
         )
         yield
-        cursor.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        other.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
 
 
 def test_nothing_healthy_is_killed_while_the_database_is_away(platform: Platform) -> None:
