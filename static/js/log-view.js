@@ -104,7 +104,8 @@ export class LogView {
     const all = this.list.childElementCount;
     const filtered = this.leastRank > 0 || this.sought;
     const shown = filtered ? this.list.querySelectorAll(".log-line:not([hidden])").length : all;
-    const words = filtered ? `${shown} of ${all} lines` : `${all} lines`;
+    const total = all === 1 ? "1 line" : `${all} lines`;
+    const words = filtered ? `${shown} of ${total}` : total;
     this.counter.textContent = this.dropped ? `${words}, ${this.dropped} older ones not shown` : words;
   }
 

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -157,14 +157,15 @@ def page(new_page: NewPage) -> Page:
 
 @pytest.fixture(scope="session")
 def axe() -> Callable[..., None]:
-    """axe(page) fails with every violation of WCAG's A and AA rules on the page, or within `selector`."""
+    """axe(page) fails with every violation of WCAG's A and AA rules (or of `rules`) on the page, or in `selector`."""
     source = AXE_SOURCE.read_text()
 
-    def check(page: Page, *, selector: str = "html") -> None:
+    def check(page: Page, *, selector: str = "html", rules: Sequence[str] = ()) -> None:
+        run_only = {"type": "rule", "values": rules} if rules else {"type": "tag", "values": WCAG_AA}
         if not page.evaluate("() => 'axe' in window"):
             page.evaluate(source)
         result = page.evaluate(
-            "([selector, tags]) => axe.run(selector, {runOnly: tags, resultTypes: ['violations']})", [selector, WCAG_AA]
+            "([selector, runOnly]) => axe.run(selector, {runOnly, resultTypes: ['violations']})", [selector, run_only]
         )
         violations = [
             f"{violation['id']} ({violation['impact']}): {node['html'][:160]}  {node['failureSummary']}"
@@ -216,8 +217,9 @@ def _asks_for_database(item: pytest.Item) -> bool:
     return item.get_closest_marker("django_db") is not None or not names.isdisjoint(getattr(item, "fixturenames", ()))
 
 
-# One for a module's tests: starting it takes seconds.
-@pytest.fixture(scope="module")
+# One for all tests here, since starting it takes seconds; they run after those that want empty tables (pytest-django
+# sorts so).
+@pytest.fixture(scope="package")
 def site(
     database: None, django_db_blocker: Any, _valkey_server: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:

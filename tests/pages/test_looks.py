@@ -1,0 +1,154 @@
+"""Every page, wide and narrow, light and dark: nothing sticks out, nothing that WCAG's A and AA rules refuse.
+
+The screenshots lie in test-results/screenshots, to be looked at.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from jobs.models import Job, TrainedModel
+from jobs.services.control import job_cancel
+from jobs.services.submission import inference_submit
+from tests.conftest import wait_until
+from tests.pages.conftest import THEMES, VIEWPORTS, PageErrors
+from tests.pages.site import Person, Site
+
+# All that a theme changes is colours.
+COLOUR_RULES = ["color-contrast", "link-in-text-block"]
+NOBODY = {
+    "sign in": "/login",
+    "register": "/register",
+    "password forgotten": "/password-reset/",
+    "password mail sent": "/password-reset/sent/",
+    "password was reset": "/password-reset/done/",
+}
+NEWCOMER = {
+    "empty dashboard": "/ui/",
+    "no jobs": "/ui/jobs/",
+    "first job": "/ui/jobs/new/",
+    "no models": "/ui/models/",
+    "empty models trash": "/ui/models/?trash=1",
+    "nothing found": "/ui/search/?q=zzz",
+    "account": "/ui/account/",
+    "change password": "/ui/account/password/",
+    "not found": "/ui/models/model_000000000000/",
+}
+LISTS = {
+    "dashboard": "/ui/",
+    "jobs": "/ui/jobs/",
+    "models": "/ui/models/",
+    "workers": "/ui/workers/",
+    "found": "/ui/search/?q=grapes",
+    "data sets": "/ui/datasets/",
+}
+
+
+@pytest.fixture(scope="module")
+def ann(site: Site) -> Iterator[Person]:
+    """Somebody who has one of everything; the training that runs does so till the end."""
+    ann = site.new_person()
+    ann.trains_two_models()
+    grapes = TrainedModel.objects.get(owner=ann.user, name="Grapes")
+    rows = [{"alcohol": 11.2, "ash content": 2.3, "organic": "no"}]
+    answer = inference_submit(user=ann.user, model_id=grapes.public_id, input_data=rows)
+    ann.waits_for(answer, "completed")
+    ann.waits_for(ann.sleeper(description="Fails", seconds=0, steps=1, crash="raise"), "failed")
+    cancelled = ann.sleeper(description="Cancelled", seconds=60, steps=600)
+    wait_until(lambda: Job.objects.get(pk=cancelled.pk).metrics.get("step", 0) > 1, what="two points of a line")
+    job_cancel(user=ann.user, job=cancelled)
+    ann.waits_for(ann.sleeper(description="Runs", seconds=600, steps=3000), "running")
+    ann.sleeper(description="Waits: " + "a rather long description of a job, " * 5, seconds=0, steps=1)
+    yield ann
+    ann.leaves()
+
+
+@pytest.fixture
+def look(page: Page, axe: Callable, fits_width: Callable, request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """look(name) checks and keeps the open page in all four forms."""
+    folder = Path(request.config.rootpath) / "test-results" / "screenshots"
+
+    def check(name: str) -> None:
+        for viewport, size in VIEWPORTS.items():
+            page.set_viewport_size(size)
+            for theme in THEMES:
+                page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+                axe(page, rules=[] if theme == "light" else COLOUR_RULES)
+                page.screenshot(path=folder / f"{name.replace(' ', '-')}-{viewport}-{theme}.png", full_page=True)
+            fits_width(page)
+
+    return check
+
+
+@pytest.mark.parametrize("name", NOBODY)
+def test_a_page_for_everybody(page: Page, site: Site, look: Callable, name: str) -> None:
+    page.goto(site.url + NOBODY[name])
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    look(name)
+
+
+@pytest.mark.parametrize("name", NEWCOMER)
+def test_a_page_of_somebody_who_has_nothing(
+    page: Page, person: Person, look: Callable, page_errors: PageErrors, name: str
+) -> None:
+    page_errors.allow("404" if name == "not found" else "^$")
+    person.opens(page, NEWCOMER[name])
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    look(name)
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list(page: Page, ann: Person, look: Callable, name: str) -> None:
+    ann.opens(page, LISTS[name])
+    expect(page.get_by_role("main").get_by_role("table").first).to_be_visible()
+    look(name)
+
+
+@pytest.mark.parametrize("description", ["Grapes", "Prices", "Fails", "Cancelled", "Runs", "Waits"])
+def test_a_job(page: Page, ann: Person, look: Callable, description: str) -> None:
+    job = Job.objects.get(owner=ann.user, kind="training", description__startswith=description)
+    ann.opens_job(page, job)
+    if description in ("Grapes", "Cancelled", "Runs"):
+        expect(page.get_by_role("img", name=re.compile("^Line chart"))).to_be_visible()
+    expect(page.locator("[data-connection]")).to_have_text("live" if description in ("Runs", "Waits") else "ended")
+    look(f"job {description}")
+
+
+def test_a_prediction(page: Page, ann: Person, look: Callable) -> None:
+    ann.opens_job(page, Job.objects.get(owner=ann.user, kind="inference"))
+    expect(page.get_by_role("region", name="Table of predictions")).to_be_visible()
+    look("job prediction")
+
+
+def test_the_question_before_cancelling(page: Page, ann: Person, look: Callable) -> None:
+    ann.opens_job(page, Job.objects.get(owner=ann.user, description="Runs"))
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("dialog", name="Cancel this job?")).to_be_visible()
+    look("job question")
+
+
+@pytest.mark.parametrize("name", ["Grapes", "Prices"])
+def test_a_model_with_an_answer_and_all_that_opens(page: Page, ann: Person, look: Callable, name: str) -> None:
+    model = TrainedModel.objects.get(owner=ann.user, name=name)
+    ann.opens(page, f"/ui/models/{model.public_id}/")
+    page.get_by_role("button", name="Predict").click()
+    expect(page.locator("#try-result strong")).to_be_visible(timeout=15_000)
+    for summary in page.locator("main summary").all():
+        summary.click()
+    look(f"model {name}")
+
+
+def test_the_form_with_data_and_all_that_opens(
+    page: Page, ann: Person, look: Callable, page_errors: PageErrors
+) -> None:
+    page_errors.allow("422")
+    dataset = TrainedModel.objects.get(owner=ann.user, name="Grapes").dataset
+    ann.opens(page, f"/ui/jobs/new/?dataset={dataset.public_id}")
+    page.get_by_label("Trees").fill("none")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.get_by_label("Trees")).to_have_attribute("aria-invalid", "true")
+    expect(page.get_by_label("Random seed")).to_be_visible()
+    look("form refused")
