@@ -11,6 +11,13 @@ from jobs.models import Attempt, Job, JobLogLine, JobStatus
 from jobs.selectors.scheduling import remaining_seconds, waiting_message
 from tracking.models import LogLine, User
 
+# What can be megabytes: an input of many rows, an answer of as many, what was found in each column of a file.
+BULKY = ("input_data", "result", "error_details")
+BULKY_OF_OTHERS = (
+    *(f"{model}__{field}" for model in ("model", "trained_model") for field in ("report", "schema")),
+    *(f"dataset__{field}" for field in ("columns", "schema", "analysis")),
+)
+
 
 def parse_job_id(text: str) -> uuid.UUID | None:
     """`job_<uuid>` or the bare uuid; None for anything else."""
@@ -30,6 +37,7 @@ def job_get(*, user: User, job_id: str) -> Job:
     job = (
         Job.objects.visible_to(user)
         .select_related("trained_model", "model", "dataset", "owner", "project")
+        .defer(*BULKY_OF_OTHERS)
         .filter(pk=pk)
         .first()
         if pk
@@ -50,8 +58,8 @@ def job_list(
     query: str = "",
     parent: uuid.UUID | None = None,
 ) -> QuerySet[Job]:
-    """The jobs that `user` may see, newest first; top-level ones, or the children of `parent`."""
-    jobs = Job.objects.visible_to(user).select_related("model")
+    """The jobs that `user` may see, newest first; top-level ones, or the children of `parent`. No list shows BULKY."""
+    jobs = Job.objects.visible_to(user).select_related("model").defer(*BULKY, "model__report", "model__schema")
     jobs = jobs.filter(parent=parent) if parent else jobs.top_level()
     if statuses:
         jobs = jobs.filter(status__in=statuses)

@@ -24,8 +24,8 @@ def model_get(*, user: User, model_id: str) -> TrainedModel:
 
 
 def model_list(*, user: User, model_type: str = "", query: str = "", trashed: bool = False) -> QuerySet[TrainedModel]:
-    """The models that `user` may see, newest first."""
-    models = TrainedModel.objects.visible_to(user).select_related("owner", "dataset")
+    """The models that `user` may see, newest first. Without what only a model's own page shows."""
+    models = TrainedModel.objects.visible_to(user).defer("report", "schema")
     models = models.filter(deleted_at__isnull=not trashed)
     if model_type:
         models = models.filter(model_type=model_type)

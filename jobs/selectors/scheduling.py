@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from statistics import median
+from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Max, Min, OuterRef, Q, Subquery
+from django.db.models import Count, Max, Min, OuterRef, Q, Subquery, Window
+from django.db.models.functions import Rank
 from django.utils import timezone
 
 from jobs.models import Attempt, Job, JobStatus, Worker
@@ -66,6 +68,19 @@ def queue_position(job: Job) -> int:
     return ahead.count() + 1
 
 
+def queue_positions(jobs: Sequence[Job]) -> dict[UUID, int]:
+    """job's pk -> its `queue_position`, without those that wait no longer. One query and one sort for all of them.
+
+    For one job `queue_position` costs less: it reads the index up to it, and sorts nothing.
+    """
+    pks = [job.pk for job in jobs]
+    place = Window(Rank(), partition_by="queue", order_by=["-priority", "created_at"])
+    ranked = Job.objects.filter(status=JobStatus.PENDING, queue__in={job.queue for job in jobs}).annotate(place=place)
+    # `place=0` is never true: with it the condition is put outside the ranking, which would else count these jobs only.
+    wanted = ranked.filter(Q(pk__in=pks) | Q(place=0))
+    return dict(wanted.order_by().values_list("pk", "place"))
+
+
 def live_workers() -> list[Worker]:
     """Workers whose heartbeat is fresh by the database's clock."""
     from jobs.lifecycle import database_now
@@ -74,22 +89,34 @@ def live_workers() -> list[Worker]:
     return list(Worker.objects.filter(heartbeat_at__gte=fresh).exclude(state=Worker.State.STOPPED))
 
 
-def waiting_message(job: Job, workers: Sequence[Worker] | None = None) -> str:
+def waiting_message(job: Job) -> str:
     """Why a pending job has not begun: "queued, 3rd, waits for a Scikit-learn worker". Empty for other states."""
     if job.status != JobStatus.PENDING:
         return ""
-    spec = QUEUES.get(job.queue)
-    title = spec.title if spec else job.queue
-    serving = [worker for worker in (live_workers() if workers is None else workers) if job.queue in worker.queues]
-    place = ordinal(queue_position(job))
+    return f"queued, {ordinal(queue_position(job))}{_what_it_waits_for(job.queue, live_workers())}"
+
+
+def waiting_messages(jobs: Sequence[Job], workers: Sequence[Worker]) -> dict[UUID, str]:
+    """job's pk -> its `waiting_message`, of a page of jobs; `workers` are the live ones. One query for any number."""
+    pending = [job for job in jobs if job.status == JobStatus.PENDING]
+    positions = queue_positions(pending) if pending else {}
+    messages = {job.pk: "" for job in jobs}
+    for job in pending:
+        # One that was claimed since it was read has no place any more.
+        place = f", {ordinal(positions[job.pk])}" if job.pk in positions else ""
+        messages[job.pk] = f"queued{place}{_what_it_waits_for(job.queue, workers)}"
+    return messages
+
+
+def _what_it_waits_for(queue: str, workers: Sequence[Worker]) -> str:
+    spec = QUEUES.get(queue)
+    title = spec.title if spec else queue
+    serving = [worker for worker in workers if queue in worker.queues]
     if not serving:
-        return (
-            f"queued, {place}; no live worker serves the {title} queue ({job.queue}): "
-            "start one with manage.py up --only worker"
-        )
+        return f"; no live worker serves the {title} queue ({queue}): start one with manage.py up --only worker"
     if all(worker.state == Worker.State.BUSY for worker in serving):
-        return f"queued, {place}, waits for a {title} worker (all {len(serving)} busy)"
-    return f"queued, {place}, a {title} worker will take it in a moment"
+        return f", waits for a {title} worker (all {len(serving)} busy)"
+    return f", a {title} worker will take it in a moment"
 
 
 def ordinal(number: int) -> str:

@@ -11,6 +11,7 @@ from jobs.selectors.jobs import job_list, status_counts
 from jobs.selectors.models import model_list
 from jobs.selectors.queues import current_attempts, queue_states
 from jobs.selectors.scheduling import live_workers
+from jobs.views.jobs import with_waiting
 
 RECENT = 8
 FOUND = 20
@@ -29,7 +30,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
             "job_total": sum(counts.values()),
             "model_total": TrainedModel.objects.visible_to(request.user).live().count(),
             "dataset_total": Dataset.objects.visible_to(request.user).live().count(),
-            "jobs": job_list(user=request.user)[:RECENT],
+            "jobs": with_waiting(list(job_list(user=request.user)[:RECENT]), workers),
             "models": model_list(user=request.user)[:RECENT],
             "queues": queue_states(workers),
             "workers": workers,
@@ -65,7 +66,7 @@ def search(request: HttpRequest) -> HttpResponse:
 def _find(request: HttpRequest, query: str) -> dict[str, list]:
     datasets = Dataset.objects.visible_to(request.user).live()
     return {
-        "jobs": list(job_list(user=request.user, query=query)[:FOUND]),
+        "jobs": with_waiting(list(job_list(user=request.user, query=query)[:FOUND]), live_workers()),
         "models": list(model_list(user=request.user, query=query)[:FOUND]),
         "datasets": list(
             (datasets.filter(filename__icontains=query) | datasets.filter(public_id__iexact=query))[:FOUND]

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -18,11 +18,11 @@ from automl_site.errors import DomainError, InvalidSpec
 from datasets_app.models import Dataset
 from jobs import snippets
 from jobs.forms import HyperparameterForm, TrainingForm, initial_hyperparameters
-from jobs.models import Job, JobStatus
+from jobs.models import Job, JobStatus, Worker
 from jobs.routing import QUEUES
 from jobs.selectors.jobs import job_get, job_list, last_attempt, log_lines, status_counts
 from jobs.selectors.queues import queue_states
-from jobs.selectors.scheduling import live_workers, remaining_seconds, waiting_message
+from jobs.selectors.scheduling import live_workers, remaining_seconds, waiting_message, waiting_messages
 from jobs.services.control import job_cancel, job_run_again
 from jobs.services.submission import available_model_types, training_submit
 
@@ -56,16 +56,23 @@ def _filters(request: HttpRequest) -> dict[str, Any]:
     }
 
 
+def with_waiting(rows: list[Job], workers: Sequence[Worker]) -> list[Job]:
+    """These jobs, each with `waiting`: why it has not begun, as a list of jobs shows it."""
+    messages_by_job = waiting_messages(rows, workers)
+    for row in rows:
+        row.waiting = messages_by_job[row.pk]
+    return rows
+
+
 @login_required
 @require_GET
 def jobs(request: HttpRequest) -> HttpResponse:
     filters = _filters(request)
     page = Paginator(job_list(user=request.user, **filters), PAGE).get_page(request.GET.get("page"))
     workers = live_workers()
-    for job in page:
-        job.waiting = waiting_message(job, workers)
+    rows = with_waiting(list(page), workers)
     queues = queue_states(workers)
-    seen = _digest([[str(j.pk), j.status, j.progress, j.message, j.waiting] for j in page], queues)
+    seen = _digest([[str(j.pk), j.status, j.progress, j.message, j.waiting] for j in rows], queues)
     if request.htmx and request.GET.get("seen") == seen:
         return HttpResponse(status=204)  # nothing moved: the page keeps what it shows, without a flicker
     context = {
@@ -237,7 +244,8 @@ def _submit(request: HttpRequest) -> HttpResponse:
 def _new_job_page(
     request: HttpRequest, form: TrainingForm, config: HyperparameterForm, status: int = 200
 ) -> HttpResponse:
-    datasets = Dataset.objects.visible_to(request.user).live()[:RECENT_DATASETS]
+    # What was found in each column can be megabytes; the form lists names.
+    datasets = Dataset.objects.visible_to(request.user).live().defer("columns", "schema", "analysis")[:RECENT_DATASETS]
     context = {"form": form, "config": config, "datasets": datasets}
     return render(request, "jobs/job_new.html", context, status=status)
 
@@ -260,5 +268,5 @@ def _known(model_type: str) -> str:
 
 def _columns(request: HttpRequest, data_path: str) -> list[str]:
     """The columns of the data set with that id; none for other paths, whose files are not opened here."""
-    dataset = Dataset.objects.visible_to(request.user).live().filter(public_id=data_path.strip()[:20]).first()
-    return dataset.columns if dataset else []
+    found = Dataset.objects.visible_to(request.user).live().filter(public_id=data_path.replace("\x00", "").strip()[:20])
+    return found.values_list("columns", flat=True).first() or []

@@ -7,7 +7,15 @@ import pytest
 from jobs import lifecycle
 from jobs.models import Attempt, Job, Worker
 from jobs.selectors import scheduling
-from jobs.selectors.scheduling import estimated_seconds, next_pending, ordinal, queue_position, waiting_message
+from jobs.selectors.scheduling import (
+    estimated_seconds,
+    next_pending,
+    ordinal,
+    queue_position,
+    queue_positions,
+    waiting_message,
+    waiting_messages,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -85,6 +93,18 @@ def test_the_position_counts_who_comes_first(submit):
     first, second, urgent = submit(), submit(), with_priority(submit(), 1)
     urgent.refresh_from_db()
     assert [queue_position(job) for job in (urgent, first, second)] == [1, 2, 3]
+    assert queue_positions([second, urgent]) == {urgent.pk: 1, second.pk: 3}
+
+
+def test_the_messages_of_many_jobs_are_those_of_each(submit, claim, worker):
+    claimed, waiting, elsewhere = submit(), submit(), submit()
+    claim(Job.objects.get(pk=claimed.pk))  # `claimed` itself was read before
+    Job.objects.filter(pk=elsewhere.pk).update(queue="tensorflow")
+    elsewhere.refresh_from_db()
+    messages = waiting_messages([claimed, waiting, elsewhere], scheduling.live_workers())
+    assert messages[waiting.pk] == waiting_message(waiting)
+    assert messages[elsewhere.pk] == waiting_message(elsewhere)
+    assert messages[claimed.pk] == "queued, a Scikit-learn worker will take it in a moment"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,118 @@
+"""A page asks the database as often for thirty things as for three. The numbers are pinned: a rise wants a reason."""
+
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from tests.pages_server.things import Things, worker
+from tracking.services.accounts import api_key_create
+
+FEW, MANY = 3, 30
+
+Fill = Callable[[Things, int], str]
+
+
+def pending(things: Things, count: int) -> str:
+    data_path = things.dataset().public_id
+    for _ in range(count):
+        things.training(data_path=data_path)
+    return "/ui/jobs/"
+
+
+def all_kinds(things: Things, count: int) -> None:
+    data_path = things.dataset().public_id
+    model = things.model()
+    for number in range(count):
+        order = {"data_path": data_path, "description": f"job {number}"}
+        makers = (things.training, things.running, things.failed)
+        makers[number % 3](**order)
+        things.model(order={"data_path": data_path})
+        things.inference(model)
+        worker(f"worker-{number}")
+
+
+def listed(path: str) -> Fill:
+    def fill(things: Things, count: int) -> str:
+        all_kinds(things, count)
+        return path
+
+    return fill
+
+
+def training_page(things: Things, count: int) -> str:
+    all_kinds(things, count)
+    return f"/ui/jobs/{things.running().pk}/"
+
+
+def inference_page(things: Things, count: int) -> str:
+    all_kinds(things, count)
+    return f"/ui/jobs/{things.prediction().pk}/"
+
+
+def model_page(things: Things, count: int) -> str:
+    all_kinds(things, count)
+    return f"/ui/models/{things.model().public_id}/"
+
+
+def series(things: Things, count: int) -> str:
+    all_kinds(things, count)
+    return f"/ui/runs/{things.running().run_id}/series.json"
+
+
+def datasets(things: Things, count: int) -> str:
+    for number in range(min(count, 25)):
+        things.dataset(filename=f"plants-{number}.csv")
+    return "/ui/datasets/"
+
+
+def dataset_page(things: Things, count: int) -> str:
+    datasets(things, count)
+    return f"/ui/datasets/{things.dataset().public_id}/"
+
+
+def account(things: Things, count: int) -> str:
+    for number in range(min(count, 15)):
+        api_key_create(owner=things.owner, name=f"key {number}")
+    return "/ui/account/"
+
+
+def queries_of(client: Client, path: str) -> list[str]:
+    client.get(path)  # what is remembered for the process (content types) is not the page's
+    with CaptureQueriesContext(connection) as captured:
+        answer = client.get(path)
+        b"".join(answer) if answer.streaming else answer.content
+    assert answer.status_code == 200
+    return [query["sql"] for query in captured.captured_queries]
+
+
+@pytest.mark.parametrize(
+    ("fill", "queries"),
+    [
+        pytest.param(pending, 9, id="jobs, all pending"),
+        pytest.param(listed("/ui/jobs/"), 9, id="jobs"),
+        pytest.param(listed("/ui/jobs/?status=pending&kind=training&q=job"), 9, id="jobs, filtered"),
+        pytest.param(listed("/ui/jobs/export.csv"), 3, id="jobs as CSV"),
+        pytest.param(listed("/ui/"), 11, id="dashboard"),
+        pytest.param(listed("/ui/workers/"), 7, id="workers"),
+        pytest.param(listed("/ui/search/?q=job"), 8, id="search"),
+        pytest.param(listed("/ui/jobs/new/"), 4, id="form"),
+        pytest.param(listed("/ui/jobs/new/fields/"), 3, id="form's fields"),
+        pytest.param(training_page, 9, id="training"),
+        pytest.param(inference_page, 8, id="inference"),
+        pytest.param(series, 5, id="run's series"),
+        pytest.param(listed("/ui/models/"), 5, id="models"),
+        pytest.param(model_page, 4, id="model"),
+        pytest.param(datasets, 4, id="data sets"),
+        pytest.param(dataset_page, 3, id="data set"),
+        pytest.param(account, 4, id="account"),
+    ],
+)
+def test_a_page_asks_as_often_for_thirty_things_as_for_three(
+    signed_in: Client, things: Things, fill: Fill, queries: int
+) -> None:
+    few = queries_of(signed_in, fill(things, FEW))
+    many = queries_of(signed_in, fill(things, MANY))
+    assert (len(few), len(many)) == (queries, queries), "\n".join(many)
