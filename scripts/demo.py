@@ -93,9 +93,10 @@ def breast_cancer() -> tuple[bytes, list[dict[str, Any]], list[str]]:
 def follow(api: Api, job_id: str, *, timeout: float) -> dict[str, Any]:
     """Wait for a job's end, with a progress bar; the last status answer."""
     deadline = time.monotonic() + timeout
+    drawn = ""
     while True:
         status = api.call("GET", f"/jobs/{job_id}/status")
-        draw_bar(status["progress"], status["status"])
+        drawn = draw_bar(status["progress"], status["status"], drawn)
         if status["status"] in ("completed", "failed", "cancelled"):
             print()
             if status["status"] != "completed":
@@ -107,11 +108,15 @@ def follow(api: Api, job_id: str, *, timeout: float) -> dict[str, Any]:
         time.sleep(0.2)
 
 
-def draw_bar(fraction: float, state: str) -> None:
+def draw_bar(fraction: float, state: str, drawn: str) -> str:
+    """Draw the bar over the one that was `drawn`; in a file, as its own line if it moved. Returns what is drawn."""
     filled = round(30 * fraction)
-    end = "" if sys.stdout.isatty() else "\n"
-    lead = "\r" if sys.stdout.isatty() else ""
-    print(f"{lead}  [{'#' * filled}{'.' * (30 - filled)}] {fraction:4.0%}  {state:<10}", end=end, flush=True)
+    bar = f"  [{'#' * filled}{'.' * (30 - filled)}] {fraction:4.0%}  {state:<9}"
+    if sys.stdout.isatty():
+        print(f"\r{bar}", end="", flush=True)
+    elif bar != drawn:
+        print(bar, flush=True)
+    return bar
 
 
 def train_and_predict(api: Api) -> str:
@@ -135,7 +140,7 @@ def train_and_predict(api: Api) -> str:
     result = follow(api, job["job_id"], timeout=180)["result"]
     print(f"Trained {result['model_id']} with {result['framework']}:")
     for name, value in sorted(result["metrics"].items()):
-        print(f"  {name:<20} {value:.4f}" if isinstance(value, float) else f"  {name:<20} {value}")
+        print(f"  {name:<20} {value:.0f}" if float(value).is_integer() else f"  {name:<20} {value:.4f}")
     if not result["metrics"]["accuracy"] > 0.9:
         raise DemoFailed(f"accuracy {result['metrics']['accuracy']} on the held-out split, expected more than 0.9")
 
