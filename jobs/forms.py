@@ -69,13 +69,14 @@ class HyperparameterForm(forms.Form):
 
 
 class TryForm(forms.Form):
-    """One row of a model's inputs, for trying it."""
+    """One row of a model's inputs, for trying it; columns that the model ignores are not asked for."""
 
     def __init__(self, columns: Sequence[Mapping[str, Any]], *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, prefix="in", **kwargs)
-        self.names = [column["name"] for column in columns]
+        asked = [column for column in columns if column.get("kind") != "ignored"]
+        self.names = [column["name"] for column in asked]
         # By position: a column's name may hold what an element's id must not, spaces for one.
-        for position, column in enumerate(columns):
+        for position, column in enumerate(asked):
             examples = [str(example) for example in column.get("examples", [])]
             self.fields[str(position)] = forms.CharField(
                 label=column["name"],

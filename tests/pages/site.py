@@ -35,7 +35,10 @@ WINE = "alcohol,grape,ash content,organic\n" + "".join(
     f"{10 + i % 3 + i / 200:.3f},{GRAPES[i % 3]},{2 + (i % 3) / 4 + i / 500:.3f},{'yes' if i % 2 else 'no'}\n"
     for i in range(90)
 )
-PRICES = "rooms,area,price\n" + "".join(f"{i % 5 + 1},{20 + i},{i * 3 + (i % 5) * 11}\n" for i in range(90))
+# The number of an offer says nothing: the trainers ignore such a column.
+PRICES = "offer,rooms,area,price\n" + "".join(
+    f"{1000 + i},{i % 5 + 1},{20.5 + i % 45},{(20.5 + i % 45) * 3 + (i % 5) * 11}\n" for i in range(90)
+)
 
 
 class Site:

@@ -131,21 +131,21 @@ def test_a_page_that_lost_its_server_misses_nothing_and_repeats_nothing(
     page: Page, person: Person, site: Site, page_errors: PageErrors
 ) -> None:
     page_errors.allow(r"WebSocket connection .* failed")
-    job = person.sleeper(seconds=6, steps=60)
+    job = person.sleeper(seconds=4, steps=40)
     person.opens_job(page, job)
     expect(log_lines(page).nth(4)).to_be_visible(timeout=PATIENCE_MS)
     site.kill_web()
     expect(page.locator("[data-connection]")).to_have_text(re.compile(r"^reconnecting, \d+ s behind$"))
     seen = len(steps_in_log(page))
     person.waits_for(job, "completed")
-    assert len(steps_in_log(page)) == seen < 60
+    assert len(steps_in_log(page)) == seen < 40
     site.start_web()
     expect(page.locator("[data-connection]")).to_have_text("ended", timeout=4 * PATIENCE_MS)
     shows(page, "Completed")
-    wait_until(lambda: len(steps_in_log(page)) >= 60, what="the log's last line")
-    assert steps_in_log(page) == list(range(1, 61))
-    wait_until(lambda: points(page, "step") >= 60, what="the chart's last point")
-    assert points(page, "step") == 60
+    wait_until(lambda: len(steps_in_log(page)) > 39, what="the log's last line")
+    assert steps_in_log(page) == list(range(1, 41))
+    wait_until(lambda: points(page, "step") > 39, what="the chart's last point")
+    assert points(page, "step") == 40
 
 
 def test_the_network_goes_and_comes(page: Page, person: Person, page_errors: PageErrors) -> None:
@@ -180,7 +180,7 @@ def test_the_log_is_searched_and_followed(page: Page, person: Person) -> None:
 
 
 def test_the_list_shows_progress_and_ends_by_itself(page: Page, person: Person) -> None:
-    person.sleeper(description="Seen from the list", seconds=4, steps=50)
+    person.sleeper(description="Seen from the list", seconds=3, steps=50)
     person.opens(page, "/ui/jobs/")
     row = page.get_by_role("row", name=re.compile("Seen from the list"))
     expect(row).to_contain_text(re.compile(r"step \d+ of 50"), timeout=PATIENCE_MS)

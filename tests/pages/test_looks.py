@@ -74,10 +74,11 @@ def look(page: Page, axe: Callable, fits_width: Callable, request: pytest.Fixtur
     def check(name: str) -> None:
         for viewport, size in VIEWPORTS.items():
             page.set_viewport_size(size)
+            page.evaluate("() => scrollTo(0, 0)")  # what sticks to the window's edge is in its place in the picture
             for theme in THEMES:
                 page.emulate_media(color_scheme=theme, reduced_motion="reduce")
                 axe(page, rules=[] if theme == "light" else COLOUR_RULES)
-                page.screenshot(path=folder / f"{name.replace(' ', '-')}-{viewport}-{theme}.png", full_page=True)
+                page.screenshot(path=folder / f"{name.replace(' ', '-')}-{viewport}-{theme}.jpg", full_page=True)
             fits_width(page)
 
     return check
