@@ -91,4 +91,4 @@ def _roc_auc(actual: npt.NDArray[np.str_], classes: list[str], scores: npt.NDArr
 def _log_loss(actual: npt.NDArray[np.str_], classes: list[str], probabilities: npt.NDArray[np.float64]) -> float:
     position = {label: i for i, label in enumerate(classes)}
     of_actual = probabilities[np.arange(len(actual)), [position[label] for label in actual]]
-    return float(-np.mean(np.log(np.clip(of_actual, np.finfo(np.float64).eps, 1.0))))
+    return float(-np.mean(np.log(np.clip(of_actual, np.finfo(np.float64).eps, 1.0)))) + 0.0  # not -0.0
