@@ -4,9 +4,9 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.http import require_GET
 
-from automl_site.errors import InvalidSpec
+from automl_site.errors import Forbidden, InvalidSpec, NotFound
 from tracking import store
-from tracking.selectors.runs import run_get
+from tracking.selectors.runs import chart_series, run_get
 from tracking.stream import json_number
 
 MAX_POINTS = 20_000
@@ -20,23 +20,27 @@ def series(request: HttpRequest, run_id: int) -> JsonResponse:
 
     `last_id` is the place in the run's stream that the answer goes up to; a socket that resumes there misses nothing.
     """
-    run = run_get(user=request.user, run_id=run_id)
-    max_points = _whole(request, "max_points", 2000, low=store.MIN_DOWNSAMPLED, high=MAX_POINTS)
-    names = [name[:250] for name in request.GET.getlist("name")] or None
-    low, high = _whole(request, "min_step", LOWEST), _whole(request, "max_step", HIGHEST)
-    found = []
-    for name, columns in store.read_series(run.pk, names=names, until_seq=run.seq).items():
-        inside = columns.take((columns.steps >= low) & (columns.steps <= high))
-        shown = store.downsample(inside, max_points)
-        found.append(
-            {
-                "name": name,
-                "steps": shown.steps.tolist(),
-                "values": [json_number(value) for value in shown.values.tolist()],
-                "timestamps": [store.moment(time).isoformat() for time in shown.times.tolist()],
-            }
-        )
-    return JsonResponse({"last_id": run.seq, "series": found})
+    try:
+        run = run_get(user=request.user, run_id=run_id)
+    except Forbidden:
+        raise NotFound from None  # a page does not tell that somebody else's run is there
+    charts = chart_series(
+        run=run,
+        names=[name[:250] for name in request.GET.getlist("name")] or None,
+        min_step=_whole(request, "min_step", LOWEST),
+        max_step=_whole(request, "max_step", HIGHEST),
+        max_points=_whole(request, "max_points", 2000, low=store.MIN_DOWNSAMPLED, high=MAX_POINTS),
+    )
+    found = [
+        {
+            "name": name,
+            "steps": columns.steps.tolist(),
+            "values": [json_number(value) for value in columns.values.tolist()],
+            "timestamps": [store.moment(time).isoformat() for time in columns.times.tolist()],
+        }
+        for name, columns in charts.series.items()
+    ]
+    return JsonResponse({"last_id": charts.last_id, "series": found})
 
 
 def _whole(request: HttpRequest, name: str, default: int, *, low: int = LOWEST, high: int = HIGHEST) -> int:
