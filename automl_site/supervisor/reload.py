@@ -4,8 +4,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-SUFFIXES = (".py", ".html")
-FOLDERS = ("automl_site", "api", "tracking", "jobs", "datasets_app", "trainers", "templates")
+# The web server reads the list of static files, with their sizes, when it starts.
+SUFFIXES = (".py", ".html", ".js", ".css", ".svg")
+FOLDERS = ("automl_site", "api", "tracking", "jobs", "datasets_app", "trainers", "templates", "static")
 EVERY = 1.0
 
 

@@ -95,6 +95,19 @@ def test_picking_a_data_set_offers_its_columns(page: Page, person: Person) -> No
     expect(page.get_by_label("Target column").locator("option")).to_have_count(5)
 
 
+def test_a_target_with_spaces_around_its_name_is_found(page: Page, person: Person) -> None:
+    dataset = person.uploads(WINE.replace("alcohol,grape,", "alcohol, grape ,"))
+    person.opens(page, f"{FORM}?dataset={dataset.public_id}")
+    target = page.get_by_label("Target column")
+    target.select_option(index=2)
+    expect(target.locator("option:checked")).to_have_text("grape")
+    page.get_by_label("Trees").fill("5")
+    page.get_by_role("button", name="Start training").click()
+    expect(page).to_have_url(JOB_PAGE)
+    job = person.waits_for(the_job(person), "completed", timeout=30)
+    assert job.trained_model.schema["target"].strip() == "grape"
+
+
 def test_a_data_sets_page_leads_to_the_form_with_it_picked(page: Page, person: Person) -> None:
     dataset = person.uploads()
     person.opens(page, f"/ui/datasets/{dataset.public_id}/")

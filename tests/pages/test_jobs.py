@@ -162,6 +162,18 @@ def test_the_network_goes_and_comes(page: Page, person: Person, page_errors: Pag
     assert steps == list(range(1, len(steps) + 1))
 
 
+def test_a_page_of_somebody_who_signed_out_says_so(page: Page, person: Person) -> None:
+    person.opens_job(page, person.sleeper(**LONG))
+    expect(page.locator("[data-connection]")).to_have_text("live")
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.locator("summary", has_text=person.user.username).click()
+    other.get_by_role("button", name="Sign out").click()
+    page.context.set_offline(True)
+    page.context.set_offline(False)
+    expect(page.locator("[data-connection]")).to_have_text("signed out: reload the page and sign in")
+
+
 def test_the_log_is_searched_and_followed(page: Page, person: Person) -> None:
     person.opens_job(page, person.sleeper(seconds=60, steps=1500))
     expect(log_lines(page).nth(30)).to_be_attached(timeout=PATIENCE_MS)
@@ -188,6 +200,14 @@ def test_the_list_shows_progress_and_ends_by_itself(page: Page, person: Person) 
     page.get_by_label("Status").select_option("failed")
     page.get_by_role("button", name="Filter").click()
     expect(page.get_by_role("heading", name="No job matches these filters")).to_be_visible()
+
+
+def test_the_dashboard_counts_by_itself(page: Page, person: Person) -> None:
+    person.opens(page)
+    expect(page.get_by_role("link", name="Running 0")).to_be_visible()
+    person.sleeper(description="Seen from the dashboard", **LONG)
+    expect(page.get_by_role("link", name="Running 1")).to_be_visible(timeout=PATIENCE_MS)
+    expect(page.get_by_role("row", name=re.compile("Seen from the dashboard"))).to_contain_text("Running")
 
 
 def test_without_script_the_job_is_shown_and_cancelled(new_page: NewPage, person: Person) -> None:
