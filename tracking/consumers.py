@@ -78,10 +78,13 @@ class LiveSocket(ABC):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
+        # Before the handshake is answered: what happens once the client knows that it is connected must not be missed.
+        opening = asyncio.create_task(self._permitted(scope))
+        await asyncio.wait([opening])
         await send({"type": "websocket.accept", "subprotocol": accepted_subprotocol(scope)})
         tasks = [
             asyncio.create_task(part)
-            for part in (_until_disconnect(receive), self._serve(scope, send), self._until_forbidden(scope))
+            for part in (_until_disconnect(receive), self._serve(scope, send, opening), self._until_forbidden(scope))
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -93,10 +96,10 @@ class LiveSocket(ABC):
         if close is not None:
             await _close(send, close)
 
-    async def _serve(self, scope: Scope, send: Send) -> Close | None:
+    async def _serve(self, scope: Scope, send: Send, opening: "asyncio.Task[Subscription]") -> Close | None:
         """Send until what is followed has ended; None when the other end is gone."""
         try:
-            subscription = await self._permitted(scope)
+            subscription = await opening
             async with (
                 hub().feed(subscription.source) as feed,
                 aclosing(feed.follow(_position(scope, subscription.head))) as frames,

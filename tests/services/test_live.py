@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import threading
 
 import pytest
 import redis
@@ -11,6 +12,7 @@ from django.test import Client
 
 from tests.services.live_helpers import Socket, access_token, append, append_values, database, new_run, wait_for
 from tracking import consumers, feeds, live, stream
+from tracking.consumers import RunSocket
 from tracking.models import Project, ProjectMember, Run, User
 from tracking.services.accounts import api_key_create
 from tracking.services.projects import project_create
@@ -202,6 +204,19 @@ async def test_log_lines_come_only_when_asked_for(run, token):
         assert [m["type"] for m in await socket.receive_many(2)] == ["metric", "run"]
     async with Socket(f"/ws/{run.pk}?token={token}&last_id=0&logs=1") as socket:
         assert [m["type"] for m in await socket.receive_many(3)] == ["metric", "log", "run"]
+
+
+async def test_what_happens_once_a_client_is_connected_is_not_missed(run, token, monkeypatch):
+    permitted = RunSocket.subscribe
+
+    def slowly(self, **options):
+        threading.Event().wait(0.2)  # as long as on a busy machine
+        return permitted(self, **options)
+
+    monkeypatch.setattr(RunSocket, "subscribe", slowly)
+    async with Socket(f"/ws/{run.pk}?token={token}") as socket:
+        await database(append_values, run.pk, [1.0])
+        assert (await socket.receive())["value"] == 1.0
 
 
 async def test_what_clients_send_is_ignored(run, token):
