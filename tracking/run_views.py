@@ -48,4 +48,4 @@ def _whole(request: HttpRequest, name: str, default: int, *, low: int = LOWEST, 
     try:
         return min(max(int(float(text)), low), high) if text else default
     except (ValueError, OverflowError):
-        raise InvalidSpec(errors={name: [f"{name} must be a whole number"]}) from None
+        raise InvalidSpec(f"{name} must be a whole number") from None
