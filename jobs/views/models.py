@@ -62,6 +62,7 @@ def _model_page(request: HttpRequest, shown: TrainedModel, form: TryForm, status
     context = {
         "model": shown,
         "form": form,
+        "rows": request.POST.get("rows", ""),
         "columns": columns,
         "importances": [
             {"label": row["name"], "value": row["importance"]} for row in shown.report.get("feature_importances", [])
@@ -79,17 +80,12 @@ def try_model(request: HttpRequest, model_id: str) -> HttpResponse:
     """Submit what was typed (a row's fields, or pasted rows) as an inference job; its result is shown once there."""
     shown = model_get(user=request.user, model_id=model_id)
     form = TryForm(_columns(shown), request.POST)
-    pasted = request.POST.get("rows", "").strip()
     try:
-        if not pasted and not form.is_valid():
-            raise InvalidSpec(errors={name: list(errors) for name, errors in form.errors.items()})
-        input_data: Any = pasted or [form.row()]
-        parameters = {"probability": True} if shown.task == "classification" else {}
         job = inference_submit(
             user=request.user,
             model_id=shown.public_id,
-            input_data=input_data,
-            parameters=parameters,
+            input_data=_typed(request, form),
+            parameters={"probability": True} if shown.task == "classification" else {},
             contract="page",
         )
     except DomainError as error:
@@ -97,10 +93,22 @@ def try_model(request: HttpRequest, model_id: str) -> HttpResponse:
         if request.htmx:
             return render(request, "models/_try_result.html", {"problem": sentence}, status=422)
         messages.error(request, sentence)
-        return redirect("model", model_id=shown.public_id)
+        return _model_page(request, shown, form, status=422)
     if request.htmx:
         return render(request, "models/_try_result.html", {"job": job, "model": shown})
     return redirect("job", job_id=job.pk)
+
+
+def _typed(request: HttpRequest, form: TryForm) -> Any:
+    """What was pasted, else the row of the fields. Raises InvalidSpec."""
+    pasted = request.POST.get("rows", "").strip()
+    if pasted:
+        return pasted
+    if not form.fields:
+        raise InvalidSpec("Paste at least one row.")
+    if not form.is_valid():
+        raise InvalidSpec(errors={form[name].label: list(errors) for name, errors in form.errors.items()})
+    return [form.row()]
 
 
 @login_required
