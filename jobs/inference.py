@@ -76,7 +76,9 @@ class InferenceServer(QueueWorker):
             started = time.perf_counter()
             result = self._predict(job)
             milliseconds = (time.perf_counter() - started) * 1000
-            line = f"{len(result['predictions'])} predictions with {result['model_id']} in {milliseconds:.0f} ms"
+            count = len(result["predictions"])
+            noun = "prediction" if count == 1 else "predictions"
+            line = f"{count} {noun} with {result['model_id']} in {milliseconds:.0f} ms"
             until_recorded(
                 lambda: lifecycle.complete(
                     attempt=attempt, job=job, result=result, final=Report(logs=[stream.LogEntry("INFO", line)])

@@ -47,7 +47,7 @@ def parts(*, full: bool) -> list[Part]:
         Part("sqlite", in_parallel),
         Part("postgres", [*in_parallel, *ignored], postgres=True),
         Part("recovery", ["-m", f"recovery{short}"]),
-        Part("pages", ["-m", f"browser{short}"]),
+        Part("pages", ["-n", PROCESSES, "--dist", "loadfile", "-m", f"browser{short}"]),
     ]
     if full:
         suite.append(Part("recovery-postgres", ["-m", "recovery"], postgres=True))

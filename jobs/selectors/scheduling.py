@@ -115,7 +115,8 @@ def _what_it_waits_for(queue: str, workers: Sequence[Worker]) -> str:
     if not serving:
         return f"; no live worker serves the {title} queue ({queue}): start one with manage.py up --only worker"
     if all(worker.state == Worker.State.BUSY for worker in serving):
-        return f", waits for a {title} worker (all {len(serving)} busy)"
+        busy = "the only one is busy" if len(serving) == 1 else f"all {len(serving)} are busy"
+        return f", waits for a {title} worker ({busy})"
     return f", a {title} worker will take it in a moment"
 
 

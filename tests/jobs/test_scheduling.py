@@ -133,7 +133,7 @@ def test_without_a_live_worker_the_message_says_how_to_start_one(training, make_
 def test_a_message_tells_a_busy_worker_from_an_idle_one(training, worker):
     assert waiting_message(training) == "queued, 1st, a Scikit-learn worker will take it in a moment"
     Worker.objects.update(state=Worker.State.BUSY)
-    assert waiting_message(training) == "queued, 1st, waits for a Scikit-learn worker (all 1 busy)"
+    assert waiting_message(training) == "queued, 1st, waits for a Scikit-learn worker (the only one is busy)"
 
 
 def test_a_queue_of_yesterday_is_named_as_it_is(training):
