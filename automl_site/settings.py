@@ -129,10 +129,13 @@ CACHES = {
         "KEY_PREFIX": "automl",
     }
 }
-# The queues' names stand in jobs/routing.py; django-rq shows them in the admin.
+# The queues' names stand in jobs/routing.py; django-rq shows them in the admin. As JSON: its default is pickle.
 from jobs.routing import QUEUE_NAMES  # noqa: E402  (a leaf module: names only)
 
-RQ_QUEUES = {name: {"URL": REDIS_URL, "DEFAULT_TIMEOUT": -1} for name in QUEUE_NAMES}
+RQ_QUEUES = {
+    name: {"URL": REDIS_URL, "DEFAULT_TIMEOUT": -1, "SERIALIZER": "rq.serializers.JSONSerializer"}
+    for name in QUEUE_NAMES
+}
 RQ = {"JOB_CLASS": "rq.job.Job"}
 
 # --- Files ----------------------------------------------------------------------------------------------------------

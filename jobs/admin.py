@@ -8,6 +8,7 @@ from django.http import HttpRequest
 
 from automl_site.admin import TruthAdmin, act_on_each
 from jobs.models import Attempt, Job, JobLogLine, Lease, TrainedModel, Worker
+from jobs.selectors.jobs import parse_job_id
 from jobs.selectors.scheduling import live_workers, waiting_message
 from jobs.services.control import job_cancel, job_run_again, model_restore, model_trash
 
@@ -66,6 +67,10 @@ class JobAdmin(TruthAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
         return super().get_queryset(request).select_related("owner", "project", "run", "model", "dataset")
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Job], search_term: str) -> Any:
+        pk = parse_job_id(search_term.strip())
+        return super().get_search_results(request, queryset, str(pk) if pk else search_term)
 
     @admin.display(description="progress")
     def percent(self, job: Job) -> str:

@@ -11,7 +11,8 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from automl_site.admin import TruthAdmin, act_on_each
+from automl_site.admin import OperatorAdmin, TruthAdmin, act_on_each
+from automl_site.errors import Conflict
 from tracking import store
 from tracking.models import (
     ApiKey,
@@ -38,7 +39,7 @@ class UserAddForm(UserCreationForm):
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(OperatorAdmin, DjangoUserAdmin):
     add_form = UserAddForm
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("username", "email", "password1", "password2")}),)
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login", "created_at")
@@ -53,7 +54,12 @@ class UserAdmin(DjangoUserAdmin):
 
     @admin.action(description="Deactivate the chosen users (their tokens end at once)")
     def deactivate(self, request: HttpRequest, users: QuerySet[User]) -> None:
-        act_on_each(request, users, lambda user: user_deactivate(user=user), done="deactivated")
+        def deactivate(user: User) -> None:
+            if user == request.user:
+                raise Conflict("You cannot shut yourself out; ask another operator.")
+            user_deactivate(user=user)
+
+        act_on_each(request, users, deactivate, done="deactivated")
 
     @admin.action(description="Activate the chosen users")
     def activate(self, request: HttpRequest, users: QuerySet[User]) -> None:
@@ -81,7 +87,7 @@ class MemberInline(admin.TabularInline):
 
 
 @admin.register(Project)
-class ProjectAdmin(admin.ModelAdmin):
+class ProjectAdmin(OperatorAdmin):
     list_display = ("id", "name", "owner", "kind", "is_public", "run_count", "created_at", "deleted_at")
     list_filter = ("is_public", "kind", ("deleted_at", admin.EmptyFieldListFilter), "created_at")
     search_fields = ("name", "description", "owner__username")
@@ -89,7 +95,6 @@ class ProjectAdmin(admin.ModelAdmin):
     autocomplete_fields = ("owner",)
     readonly_fields = ("kind", "created_at", "updated_at", "deleted_at")
     inlines = [MemberInline]
-    show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
         return super().get_queryset(request).annotate(runs_in_it=Count("runs"))
@@ -103,7 +108,7 @@ class ProjectAdmin(admin.ModelAdmin):
 
 
 @admin.register(ProjectMember)
-class ProjectMemberAdmin(admin.ModelAdmin):
+class ProjectMemberAdmin(OperatorAdmin):
     list_display = ("project", "user", "role", "created_at")
     list_filter = ("role",)
     search_fields = ("project__name", "user__username")

@@ -1,0 +1,69 @@
+"""Fixtures of the admin's tests: an operator, and at least one row of everything there is."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Group
+from django.test import Client
+
+from jobs import lifecycle, queue
+from jobs.models import Lease
+from tests.pages_server.things import Things, worker
+from tracking.models import Project, ProjectMember, User
+from tracking.services.accounts import api_key_create
+
+
+@pytest.fixture(autouse=True)
+def _own_redis_connection():
+    queue.close_connections()
+    yield
+    queue.close_connections()
+
+
+@pytest.fixture
+def data_root(settings: object, tmp_path: Path) -> Path:
+    """A data folder of the test's own."""
+    settings.DATA_DIR, settings.FILES_ROOT = tmp_path, tmp_path / "files"
+    return tmp_path
+
+
+@pytest.fixture
+def operator(make_user: Callable[..., User]) -> User:
+    return make_user("operator", is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def admin_client(client: Client, operator: User) -> Client:
+    client.force_login(operator)
+    return client
+
+
+@pytest.fixture
+def things(user: User, data_root: Path) -> Things:
+    return Things(user)
+
+
+def fill(things: Things, count: int) -> None:
+    """`count` rows of everything, and more of some."""
+    data_path = things.dataset().public_id
+    for number in range(count):
+        order = {"data_path": data_path, "description": f"job {number}"}
+        things.running(**order)
+        things.training(**order)
+        things.failed(**order)
+        things.prediction(things.model(order=order))
+        things.dataset(f"height,kind\n{number},a\n", filename=f"plants {number}.csv")
+        worker(f"worker-{number}")
+        api_key_create(owner=things.owner, name=f"key {number}")
+        member = User.objects.create_user(f"member{number}", f"member{number}@example.com")
+        project = Project.objects.create(owner=things.owner, name=f"garden {number}")
+        ProjectMember.objects.create(project=project, user=member)
+        Group.objects.create(name=f"group {number}")
+        Lease.objects.create(name=f"lease {number}", holder="here", renewed_at=lifecycle.database_now())
+
+
+@pytest.fixture
+def everything(things: Things) -> Things:
+    fill(things, 1)
+    return things

@@ -1,0 +1,232 @@
+"""What the platform writes is read here, and changed by the services only: an operator's actions call them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.db.models import Model
+from django.forms import model_to_dict
+from django.test import Client
+
+from datasets_app.models import Dataset
+from jobs.models import Attempt, Job, TrainedModel
+from tests.admin.test_walk import MODELS, address, name_of
+from tests.pages_server.things import Things
+from tracking.models import ApiKey, MetricSeries, Project, Run, User
+from tracking.services.accounts import api_key_create
+from tracking.tokens import authenticate_token
+
+TRUTHS = [model for model in MODELS if name_of(model) not in {"user", "group", "project", "projectmember"}]
+
+
+def act(client: Client, model: type[Model], action: str, *rows: Model) -> str:
+    """Choose `action` for these rows in the model's list; the page with what came of it."""
+    form = {"action": action, "_selected_action": [str(row.pk) for row in rows]}
+    answer = client.post(address(model, "changelist"), form, follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+@pytest.mark.parametrize("model", TRUTHS, ids=name_of)
+def test_nothing_of_what_the_platform_writes_is_changed_by_hand(
+    admin_client: Client, everything: Things, model: type[Model]
+) -> None:
+    row = model._default_manager.first()
+    before = model_to_dict(row)
+    form = {name: "1" for name in before} | {"status": "completed", "progress": "1", "error": "", "name": "changed"}
+    for page in ("change", "delete"):
+        assert admin_client.post(address(model, page, row.pk), form | {"post": "yes"}).status_code == 403
+    assert admin_client.post(address(model, "add"), form).status_code == 403
+    assert model_to_dict(model._default_manager.get(pk=row.pk)) == before
+    page = admin_client.get(address(model, "change", row.pk)).content.decode()
+    assert 'name="_save"' not in page
+    inside = page[page.index('id="content"') :]
+    assert "<textarea" not in inside and 'type="text"' not in inside
+
+
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
+def test_rows_are_not_deleted_by_the_dozen(admin_client: Client, everything: Things, model: type[Model]) -> None:
+    if admin.site._registry[model].has_delete_permission(admin_client.get("/admin/").wsgi_request):
+        assert name_of(model) in {"group", "projectmember"}
+        return
+    before = model._default_manager.count()
+    act(admin_client, model, "delete_selected", *model._default_manager.all())
+    assert model._default_manager.count() == before
+
+
+def test_a_secret_is_not_shown(admin_client: Client, user: User) -> None:
+    key, secret = api_key_create(owner=user)
+    for path in (address(ApiKey, "changelist"), address(ApiKey, "change", key.pk)):
+        page = admin_client.get(path).content.decode()
+        assert key.prefix in page
+        assert key.digest not in page and secret not in page
+    assert user.password not in admin_client.get(address(User, "change", user.pk)).content.decode()
+
+
+# --- Actions ----------------------------------------------------------------------------------------------------------
+
+
+def test_jobs_are_cancelled_and_the_others_told_why_not(admin_client: Client, things: Things) -> None:
+    running, pending, failed = things.running(), things.training(), things.failed()
+    page = act(admin_client, Job, "cancel", running, pending, failed)
+    assert "2 cancelled." in page
+    assert "it is already failed" in page
+    assert dict(Job.objects.values_list("pk", "status")) == {
+        running.pk: "cancelled",
+        pending.pk: "cancelled",
+        failed.pk: "failed",
+    }
+    assert Run.objects.get(pk=running.run_id).status == "cancelled"
+    assert not Attempt.objects.filter(job=running, status="running").filter(job__status="running").exists()
+
+
+def test_jobs_are_run_again_as_their_owners(admin_client: Client, things: Things, user: User) -> None:
+    failed = things.failed(hyperparameters={"n_estimators": 7})
+    assert "1 submitted again." in act(admin_client, Job, "run_again", failed)
+    again = Job.objects.get(status="pending")
+    assert (again.owner, again.retry_of, again.hyperparameters) == (user, failed, {"n_estimators": 7})
+
+
+def test_what_cannot_be_run_again_is_told_why(admin_client: Client, things: Things) -> None:
+    job = things.prediction()
+    TrainedModel.objects.update(deleted_at=job.created_at)
+    before = Job.objects.count()
+    assert "The model of this job is gone" in act(admin_client, Job, "run_again", job)
+    failed = things.failed()
+    Dataset.objects.update(deleted_at=job.created_at)
+    assert failed.data_path in act(admin_client, Job, "run_again", failed).partition('class="messagelist"')[2]
+    assert Job.objects.count() == before + 1
+
+
+def test_keys_are_revoked(admin_client: Client, user: User) -> None:
+    key, secret = api_key_create(owner=user)
+    _, other = api_key_create(owner=user)
+    assert "1 revoked." in act(admin_client, ApiKey, "revoke", key)
+    assert authenticate_token(secret) is None
+    assert authenticate_token(other) == user
+
+
+def test_users_are_deactivated_and_activated(admin_client: Client, user: User) -> None:
+    _, secret = api_key_create(owner=user)
+    assert "1 deactivated." in act(admin_client, User, "deactivate", user)
+    assert authenticate_token(secret) is None
+    assert "1 activated." in act(admin_client, User, "activate", user)
+    assert authenticate_token(secret) == user
+
+
+def test_an_operator_does_not_shut_itself_out(admin_client: Client, operator: User, user: User) -> None:
+    page = act(admin_client, User, "deactivate", operator, user)
+    assert "yourself" in page and "1 deactivated." in page
+    operator.refresh_from_db()
+    assert operator.is_active
+
+
+@pytest.mark.parametrize("model", [TrainedModel, Dataset], ids=name_of)
+def test_models_and_data_sets_go_to_the_trash_and_back(
+    admin_client: Client, things: Things, model: type[Model]
+) -> None:
+    row = things.model() if model is TrainedModel else things.dataset()
+    assert "1 trashed." in act(admin_client, model, "trash", row)
+    assert not model.objects.live().filter(pk=row.pk).exists()
+    assert "1 restored." in act(admin_client, model, "restore", row)
+    assert model.objects.live().filter(pk=row.pk).exists()
+
+
+def test_a_model_in_use_is_not_trashed(admin_client: Client, things: Things) -> None:
+    job = things.inference()
+    assert "cancel it first" in act(admin_client, TrainedModel, "trash", job.model)
+    assert TrainedModel.objects.live().exists()
+
+
+# --- What is edited by hand -------------------------------------------------------------------------------------------
+
+
+def test_a_user_is_added_once_whatever_the_case(admin_client: Client, user: User) -> None:
+    form = {"username": "bob", "email": "bob@example.com", "password1": "long-enough-7", "password2": "long-enough-7"}
+    form |= {"usable_password": "true"}
+    for change in ({"username": "ANN"}, {"email": "ANN@example.com"}, {"username": "a\0b"}, {"email": "nothing"}):
+        answer = admin_client.post(address(User, "add"), form | change)
+        assert (change, answer.status_code) == (change, 200)
+        assert "errorlist" in answer.content.decode()
+    assert admin_client.post(address(User, "add"), form).status_code == 302
+    assert User.objects.get(username="bob").check_password("long-enough-7")
+
+
+def test_a_projects_kind_and_its_times_are_not_edited(admin_client: Client, everything: Things) -> None:
+    project = Project.objects.get(kind="jobs")
+    form = {
+        "name": "other",
+        "description": "",
+        "owner": project.owner_id,
+        "kind": "normal",
+        "deleted_at_0": "2020-01-01",
+    }
+    form |= {"members-TOTAL_FORMS": "0", "members-INITIAL_FORMS": "0"}
+    assert admin_client.post(address(Project, "change", project.pk), form).status_code == 302
+    project.refresh_from_db()
+    assert (project.name, project.kind, project.deleted_at) == ("other", "jobs", None)
+
+
+def test_a_member_is_added_where_the_project_stands(admin_client: Client, everything: Things, operator: User) -> None:
+    project = Project.objects.get(name="garden 0")
+    found = admin_client.get(
+        "/admin/autocomplete/",
+        {"app_label": "tracking", "model_name": "projectmember", "field_name": "user", "term": "opera"},
+    ).json()
+    assert [row["id"] for row in found["results"]] == [str(operator.pk)]
+    form = {"project": project.pk, "user": operator.pk, "role": "editor"}
+    assert admin_client.post("/admin/tracking/projectmember/add/", form).status_code == 302
+    assert "already exists" in admin_client.post("/admin/tracking/projectmember/add/", form).content.decode()
+    assert project.members.get(user=operator).role == "editor"
+
+
+# --- What a row shows -------------------------------------------------------------------------------------------------
+
+
+def test_a_pending_job_says_why_it_waits(admin_client: Client, things: Things) -> None:
+    page = admin_client.get(address(Job, "change", things.training().pk)).content.decode()
+    assert "no live worker serves the Scikit-learn queue" in page
+
+
+def test_a_jobs_page_shows_its_attempts(admin_client: Client, things: Things) -> None:
+    page = admin_client.get(address(Job, "change", things.running().pk)).content.decode()
+    assert "gardener-1" in page
+    assert "50%" in page
+
+
+def test_a_series_is_drawn(admin_client: Client, things: Things) -> None:
+    things.running()
+    series = MetricSeries.objects.get(name="loss")
+    page = admin_client.get(address(MetricSeries, "change", series.pk)).content.decode()
+    assert "5 points from 1 to 0.2" in page
+    assert "<polyline" in page
+
+
+# --- Who may come in --------------------------------------------------------------------------------------------------
+
+
+def test_only_operators_come_in(client: Client, make_user: Callable[..., Any], everything: Things) -> None:
+    paths = ["/admin/", *(address(model, "changelist") for model in admin.site._registry)]
+    assert {client.get(path)["Location"] for path in paths} == {f"/admin/login/?next={path}" for path in paths}
+    client.force_login(make_user("bob"))
+    for path in paths:
+        answer = client.get(path)
+        assert answer.status_code == 302 and answer["Location"].startswith("/admin/login/")
+
+
+def test_staff_without_rights_see_nothing(client: Client, make_user: Callable[..., Any], everything: Things) -> None:
+    client.force_login(make_user("staff", is_staff=True))
+    assert client.get("/admin/").status_code == 200
+    assert {client.get(address(model, "changelist")).status_code for model in MODELS} == {403}
+    job = Job.objects.filter(status="pending").first()
+    form = {"action": "cancel", "_selected_action": [str(job.pk)]}
+    assert client.post(address(Job, "changelist"), form).status_code == 403
+    assert Job.objects.get(pk=job.pk).status == "pending"
+
+
+def test_the_admin_has_one_door(client: Client, operator: User) -> None:
+    answer = client.get("/admin/login/?next=/admin/jobs/job/")
+    assert answer["Location"] == "/login?next=/admin/jobs/job/"
+    form = {"username": "operator", "password": "password", "next": "/admin/jobs/job/"}
+    assert client.post("/login", form)["Location"] == "/admin/jobs/job/"

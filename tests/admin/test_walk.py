@@ -1,0 +1,95 @@
+"""Every page of the admin, with data in it: it opens, in few queries however many rows there are."""
+
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from tests.admin.conftest import fill
+from tests.pages_server.things import Things
+
+MOST_QUERIES = 12
+# django-rq's entry is no table: its pages are in test_queues.py.
+MODELS = [model for model in admin.site._registry if model._meta.app_label != "django_rq"]
+ADDED_BY_HAND = {"user", "group", "project", "projectmember"}
+DELETED_BY_HAND = {"group", "projectmember"}
+
+
+def name_of(model: type[Model]) -> str:
+    return model._meta.model_name
+
+
+def address(model: type[Model], page: str, *arguments: object) -> str:
+    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=arguments)
+
+
+def asked(client: Client, path: str, parameters: dict[str, Any] | None = None) -> tuple[Any, list[str]]:
+    """The answer, and the queries that it took."""
+    with CaptureQueriesContext(connection) as captured:
+        answer = client.get(path, parameters or {})
+    return answer, [query["sql"] for query in captured.captured_queries]
+
+
+def assert_opens(client: Client, path: str, parameters: dict[str, Any] | None = None) -> Any:
+    client.get(path)  # content types are read once a process
+    answer, queries = asked(client, path, parameters)
+    assert answer.status_code == 200, (path, parameters, answer.status_code)
+    assert len(queries) <= MOST_QUERIES, "\n".join([f"{path} {parameters}: {len(queries)} queries", *queries])
+    return answer
+
+
+def test_the_first_page_lists_every_model_and_the_queues(admin_client: Client, everything: Things) -> None:
+    page = assert_opens(admin_client, "/admin/").content.decode()
+    assert [model for model in admin.site._registry if address(model, "changelist") not in page] == []
+    for app in {model._meta.app_label for model in MODELS}:
+        assert_opens(admin_client, f"/admin/{app}/")
+
+
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
+def test_a_list_opens_and_is_searched_sorted_and_filtered(
+    admin_client: Client, everything: Things, model: type[Model]
+) -> None:
+    path = address(model, "changelist")
+    changes = assert_opens(admin_client, path).context["cl"]
+    assert changes.result_count >= 1
+    assert changes.model_admin.search_fields, "every model can be searched"
+    assert_opens(admin_client, path, {"q": "plants"})
+    for column in range(1, len(changes.list_display) + 1):
+        assert_opens(admin_client, path, {"o": f"-{column}"})
+    for spec in changes.filter_specs:
+        for choice in spec.choices(changes):
+            assert_opens(admin_client, path + choice["query_string"])
+
+
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
+def test_a_row_opens(admin_client: Client, everything: Things, model: type[Model]) -> None:
+    rows = list(model._default_manager.all())
+    assert rows
+    for row in rows:
+        assert_opens(admin_client, address(model, "change", row.pk))
+        assert_opens(admin_client, address(model, "history", row.pk))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
+def test_only_what_is_made_by_hand_is_added_and_deleted_by_hand(
+    admin_client: Client, everything: Things, model: type[Model]
+) -> None:
+    row = model._default_manager.first()
+    added = admin_client.get(address(model, "add")).status_code
+    deleted = admin_client.get(address(model, "delete", row.pk)).status_code
+    assert added == (200 if name_of(model) in ADDED_BY_HAND else 403)
+    assert deleted == (200 if name_of(model) in DELETED_BY_HAND else 403)
+    for page in [("add",)] * (added == 200) + [("delete", row.pk)] * (deleted == 200):
+        assert_opens(admin_client, address(model, *page))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
+def test_thirty_rows_take_as_few_queries_as_one(admin_client: Client, things: Things, model: type[Model]) -> None:
+    fill(things, 20)
+    answer = assert_opens(admin_client, address(model, "changelist"))
+    assert answer.context["cl"].result_count >= (1 if name_of(model) == "metriccounter" else 20)
