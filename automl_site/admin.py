@@ -1,6 +1,6 @@
 """What the admin pages of all apps share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -27,6 +27,12 @@ class OperatorAdmin(admin.ModelAdmin):
 
     show_full_result_count = False  # a second COUNT over the whole table, for a number nobody reads
     list_per_page = 50
+    list_defer: Sequence[str] = ()  # fields of megabytes, which only a row's own page reads
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
+        rows = super().get_queryset(request)
+        page = request.resolver_match.url_name if request.resolver_match else ""
+        return rows.defer(*self.list_defer) if page.endswith("_changelist") else rows
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         words = search_term.split()

@@ -15,6 +15,7 @@ class DatasetAdmin(TruthAdmin):
     list_filter = ("format", ("deleted_at", admin.EmptyFieldListFilter), "created_at")
     search_fields = ("public_id", "filename", "owner__username")
     list_select_related = ("owner",)
+    list_defer = ("columns", "schema", "analysis")
     actions = ["trash", "restore"]
 
     @admin.action(description="Put the chosen data sets into the trash")

@@ -8,7 +8,7 @@ from django.http import HttpRequest
 
 from automl_site.admin import TruthAdmin, act_on_each
 from jobs.models import Attempt, Job, JobLogLine, Lease, TrainedModel, Worker
-from jobs.selectors.jobs import parse_job_id
+from jobs.selectors.jobs import BULKY, parse_job_id
 from jobs.selectors.scheduling import live_workers, waiting_message
 from jobs.services.control import job_cancel, job_run_again, model_restore, model_trash
 
@@ -32,6 +32,7 @@ class JobAdmin(TruthAdmin):
     list_filter = ("status", "kind", "queue", "model_type", "contract", "error_kind", "created_at")
     search_fields = ("id", "description", "data_path", "owner__username", "error")
     list_select_related = ("owner",)
+    list_defer = BULKY
     date_hierarchy = "created_at"
     inlines = [AttemptInline]
     actions = ["cancel", "run_again"]
@@ -65,9 +66,6 @@ class JobAdmin(TruthAdmin):
         ("Times", {"fields": ("created_at", "started_at", "ended_at", "updated_at", "estimated_seconds")}),
     ]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Job]:
-        return super().get_queryset(request).select_related("owner", "project", "run", "model", "dataset")
-
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Job], search_term: str) -> Any:
         pk = parse_job_id(search_term.strip())
         return super().get_search_results(request, queryset, str(pk) if pk else search_term)
@@ -95,6 +93,7 @@ class AttemptAdmin(TruthAdmin):
     list_filter = ("status", "started_at")
     search_fields = ("job__id", "worker_name", "reason")
     list_select_related = ("job",)
+    list_defer = [f"job__{field}" for field in BULKY]
 
 
 @admin.register(JobLogLine)
@@ -103,6 +102,7 @@ class JobLogLineAdmin(TruthAdmin):
     list_filter = ("level",)
     search_fields = ("message", "job__id")
     list_select_related = ("job",)
+    list_defer = [f"job__{field}" for field in BULKY]
 
 
 @admin.register(TrainedModel)
@@ -121,6 +121,7 @@ class TrainedModelAdmin(TruthAdmin):
     list_filter = ("framework", "model_type", "task", ("deleted_at", admin.EmptyFieldListFilter), "created_at")
     search_fields = ("public_id", "name", "owner__username")
     list_select_related = ("owner",)
+    list_defer = ("report", "schema")
     actions = ["trash", "restore"]
 
     @admin.display(description="score")

@@ -174,7 +174,7 @@ class MetricSegmentAdmin(TruthAdmin):
     search_fields = ("run__name",)
     list_filter = ("run__status",)
     list_select_related = ("run",)
-    exclude = ("payload",)
+    list_defer = exclude = ("payload",)
 
 
 @admin.register(LogLine)

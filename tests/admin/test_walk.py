@@ -14,6 +14,7 @@ from tests.admin.conftest import fill
 from tests.pages_server.things import Things
 
 MOST_QUERIES = 12
+BULKY = ("input_data", "result", "error_details", "report", "schema", "analysis", "columns")
 # django-rq's entry is no table: its pages are in test_queues.py.
 MODELS = [model for model in admin.site._registry if model._meta.app_label != "django_rq"]
 ADDED_BY_HAND = {"user", "group", "project", "projectmember"}
@@ -93,3 +94,13 @@ def test_thirty_rows_take_as_few_queries_as_one(admin_client: Client, things: Th
     fill(things, 20)
     answer = assert_opens(admin_client, address(model, "changelist"))
     assert answer.context["cl"].result_count >= (1 if name_of(model) == "metriccounter" else 20)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=name_of)
+def test_a_list_leaves_what_can_be_megabytes_in_the_database(
+    admin_client: Client, everything: Things, model: type[Model]
+) -> None:
+    _, queries = asked(admin_client, address(model, "changelist"))
+    read = "\n".join(queries)
+    assert [field for field in BULKY if f'"{field}"' in read] == []
+    assert '"tracking_metricsegment"."payload"' not in read
