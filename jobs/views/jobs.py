@@ -2,13 +2,17 @@
 
 import csv
 import hashlib
+import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.handlers.asgi import ASGIRequest
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
@@ -28,6 +32,8 @@ from jobs.services.submission import available_model_types, training_submit
 
 PAGE = 50
 LOG_TAIL = 1000
+LOG_CHUNK = 1000  # lines read at once for the whole log
+EXPORT_CHUNK = 500  # jobs read at once for the CSV
 RECENT_DATASETS = 50
 EXPORTED = (
     "job_id",
@@ -100,23 +106,22 @@ def _digest(rows: list[list[Any]], queues: list[Any]) -> str:
 @require_GET
 def export(request: HttpRequest) -> StreamingHttpResponse:
     """The filtered list as CSV, streamed."""
-    rows = job_list(user=request.user, **_filters(request)).iterator(chunk_size=500)
+    rows = job_list(user=request.user, **_filters(request)).iterator(chunk_size=EXPORT_CHUNK)
 
-    class Echo:
-        def write(self, line: str) -> str:
-            return line
+    def chunks() -> Iterator[str]:
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(EXPORTED)
+        while chunk := list(islice(rows, EXPORT_CHUNK)):
+            for job in chunk:
+                values = [job.public_id, *(getattr(job, name) for name in EXPORTED[1:])]
+                writer.writerow([_csv_safe(value) for value in values])
+            yield text.getvalue()
+            text.seek(0)
+            text.truncate()
+        yield text.getvalue()  # the header of an empty list
 
-    writer = csv.writer(Echo())
-
-    def lines() -> Iterator[str]:
-        yield writer.writerow(EXPORTED)
-        for job in rows:
-            values = [job.public_id, *(getattr(job, name) for name in EXPORTED[1:])]
-            yield writer.writerow([_csv_safe(value) for value in values])
-
-    answer = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = 'attachment; filename="jobs.csv"'
-    return answer
+    return _stream(request, chunks(), filename="jobs.csv", content_type="text/csv")
 
 
 def _csv_safe(value: Any) -> str:
@@ -159,15 +164,25 @@ def log_text(request: HttpRequest, job_id: UUID) -> StreamingHttpResponse:
     """The whole log as text."""
     shown = job_get(user=request.user, job_id=str(job_id))
 
-    def lines() -> Iterator[str]:
+    def chunks() -> Iterator[str]:
         after = 0
-        while chunk := log_lines(shown, after=after, limit=1000):
-            for line in chunk:
-                yield f"{line.time:%Y-%m-%dT%H:%M:%S.%fZ} {line.level:<5} {line.message}\n"
-            after = chunk[-1].seq
+        while lines := log_lines(shown, after=after, limit=LOG_CHUNK):
+            yield "".join(f"{line.time:%Y-%m-%dT%H:%M:%S.%fZ} {line.level:<5} {line.message}\n" for line in lines)
+            after = lines[-1].seq
 
-    answer = StreamingHttpResponse(lines(), content_type="text/plain; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{shown.public_id}.log"'
+    return _stream(request, chunks(), filename=f"{shown.public_id}.log", content_type="text/plain")
+
+
+def _stream(request: HttpRequest, chunks: Iterator[str], *, filename: str, content_type: str) -> StreamingHttpResponse:
+    """A file to keep, sent as it is made. (Under ASGI Django would read a synchronous iterator to its end first.)"""
+
+    async def in_thread() -> AsyncIterator[str]:
+        while (chunk := await sync_to_async(next)(chunks, None)) is not None:
+            yield chunk
+
+    content = in_thread() if isinstance(request, ASGIRequest) else chunks
+    answer = StreamingHttpResponse(content, content_type=f"{content_type}; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{filename}"'
     return answer
 
 
