@@ -177,7 +177,8 @@ def _stream(request: HttpRequest, chunks: Iterator[str], *, filename: str, conte
     """A file to keep, sent as it is made. (Under ASGI Django would read a synchronous iterator to its end first.)"""
 
     async def in_thread() -> AsyncIterator[str]:
-        while (chunk := await sync_to_async(next)(chunks, None)) is not None:
+        read = sync_to_async(lambda: next(chunks, None))
+        while (chunk := await read()) is not None:
             yield chunk
 
     content = in_thread() if isinstance(request, ASGIRequest) else chunks

@@ -5,6 +5,8 @@ import io
 import warnings
 
 import pytest
+from asgiref.sync import sync_to_async
+from django.db import connections
 from django.http import StreamingHttpResponse
 from django.test import AsyncClient, Client
 
@@ -55,8 +57,6 @@ def test_a_log_is_sent_whole(signed_in: Client, things: Things) -> None:
 async def test_under_asgi_they_are_not_read_to_their_end_first(
     user: User, things: Things, async_client: AsyncClient
 ) -> None:
-    from asgiref.sync import sync_to_async
-
     jobs = await sync_to_async(lambda: [things.running() for _ in range(3)])()
     await async_client.aforce_login(user)
     with warnings.catch_warnings():
@@ -65,6 +65,7 @@ async def test_under_asgi_they_are_not_read_to_their_end_first(
         sent = [piece async for piece in answer]
         log = await async_client.get(f"/ui/jobs/{jobs[0].pk}/log.txt")
         text = b"".join([piece async for piece in log]).decode()
+    await sync_to_async(connections.close_all)()  # of the thread that the requests ran in
     assert answer.is_async and len(sent) > 1
     assert all(job.public_id in b"".join(sent).decode() for job in jobs)
     assert text.count("\n") == 2
