@@ -44,10 +44,10 @@ def things(user: User, data_root: Path) -> Things:
     return Things(user)
 
 
-def fill(things: Things, count: int) -> None:
+def fill(things: Things, count: int, *, first: int = 0) -> None:
     """`count` rows of everything, and more of some."""
     data_path = things.dataset().public_id
-    for number in range(count):
+    for number in range(first, first + count):
         order = {"data_path": data_path, "description": f"job {number}"}
         things.running(**order)
         things.training(**order)
