@@ -254,6 +254,8 @@ JOBS = {
     "stop_grace": env.float("AUTOML_STOP_GRACE", default=3.0),  # SIGTERM to SIGKILL when cancelled
     "hand_back_grace": env.float("AUTOML_HAND_BACK_GRACE", default=6.0),  # … when the worker is told to end
     "max_attempts": env.int("AUTOML_MAX_ATTEMPTS", default=3),
+    # An attempt waits this long (seconds) for a file storage that is away before it is lost.
+    "storage_patience": env.float("AUTOML_STORAGE_PATIENCE", default=600.0),
     "inference_timeout": env.float("AUTOML_INFERENCE_TIMEOUT", default=300.0),
     "model_cache_bytes": env.int("AUTOML_MODEL_CACHE", default=1024**3),  # of loaded models, an inference worker
 }

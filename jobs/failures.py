@@ -52,8 +52,7 @@ class Ended:
 
 def of_exception(error: BaseException, *, what: str) -> Failure | Lost:
     """What an exception that ended `what` ("the training", "the prediction") means for its job."""
-    disk_full = _disk_full(error)
-    if disk_full:
+    if is_disk_full(error):
         return Failure(
             f"The disk of the machine that ran {what} is full ({os.uname().nodename}); "
             "free some space there, then run the job again.",
@@ -144,7 +143,8 @@ def printable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
-def _disk_full(error: BaseException | None) -> bool:
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether a full disk, or an exhausted quota, is what the error came from."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True

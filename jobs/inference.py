@@ -14,7 +14,7 @@ from jobs import failures, lifecycle, processes
 from jobs.failures import Lost, json_safe
 from jobs.lifecycle import Report, database_now
 from jobs.models import Attempt, Job, TrainedModel, Worker
-from jobs.outages import FIRST_PAUSE, OUTAGE, forget_connection, until_recorded
+from jobs.outages import FIRST_PAUSE, OUTAGE, forget_connection, until_recorded, until_stored
 from jobs.registration import Registration
 from jobs.reporter import StopFlag
 from jobs.services.submission import input_reference
@@ -22,13 +22,14 @@ from jobs.supervision import Child, StopSignals, conclude, grace_of
 from jobs.worker import QueueWorker
 from tracking import stream
 from trainers import registry
-from trainers.protocol import Predictor
+from trainers.protocol import Predictor, Stopped
 
 logger = logging.getLogger(__name__)
 
 WHAT = "the prediction"
 MAX_PREDICTIONS = 10_000  # an answer; the rows travel in the job's row and in each status answer
 MAX_RESULT_BYTES = 16 * 1024 * 1024
+STORAGE_PATIENCE = 30.0  # seconds at most: other jobs wait behind this one, whose models are loaded perhaps
 EARLY_END = 5.0  # seconds: a child that lives shorter, and not by our doing, is replaced with growing pauses
 LONGEST_PAUSE = 10.0
 
@@ -87,17 +88,24 @@ class InferenceServer(QueueWorker):
             )
         except lifecycle.ClaimLost:
             until_recorded(lambda: lifecycle.attempt_stopped(attempt=attempt), what="the attempt's end")
+        except Stopped:
+            return  # the monitor, which asked for it, hands the job back
         except Exception as error:  # noqa: BLE001  (the job is told, the server goes on)
             self._fail(attempt, job, error)
 
     def _predict(self, job: Job) -> dict[str, Any]:
-        """The job's `result`. Raises DomainError, TrainerError."""
+        """The job's `result`. Raises DomainError, TrainerError, Stopped."""
         model = job.model
         if model is None or model.deleted_at is not None:
             raise NotFound("The model was deleted.")
-        reference = input_reference(user=job.owner, input_data=job.input_data)
-        predictor = self._models.get(model)
-        predictions = predictor.predict_input(reference.local() if reference else job.input_data, job.parameters)
+        predictor, given = until_stored(
+            lambda: (self._models.get(model), self._input(job)),
+            what="the look-up of the model and the input",
+            patience=min(STORAGE_PATIENCE, settings.JOBS["storage_patience"]),
+            should_stop=lambda: self.signals.requested,
+            tell=lambda sentence: logger.warning("Job %s: %s", job.pk, sentence),
+        )
+        predictions = predictor.predict_input(given, job.parameters)
         if len(predictions) > MAX_PREDICTIONS:
             raise TooLarge(
                 f"The input has {len(predictions)} rows; one inference answers at most {MAX_PREDICTIONS}. "
@@ -111,6 +119,11 @@ class InferenceServer(QueueWorker):
                 "Submit the input in parts, or ask for fewer classes (top_k)."
             )
         return result
+
+    def _input(self, job: Job) -> Any:
+        """What the job gave, or the local file that it names."""
+        reference = input_reference(user=job.owner, input_data=job.input_data)
+        return reference.local() if reference else job.input_data
 
     def _fail(self, attempt: Attempt, job: Job, error: Exception) -> None:
         end = failures.of_exception(error, what=WHAT)

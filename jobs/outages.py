@@ -1,4 +1,4 @@
-"""What to do while the database is away: keep going, and say it once it is back."""
+"""What to do while the database or the file storage is away: keep going, and say it once it is back."""
 
 import logging
 import time
@@ -7,6 +7,10 @@ from contextlib import suppress
 from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
+
+from automl_site.errors import StorageError
+from jobs.failures import is_disk_full
+from trainers.protocol import Stopped
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +41,42 @@ def until_recorded(
             if pause == FIRST_PAUSE:
                 logger.warning("The database is away (%s); %s is tried again until it is back", _first(error), what)
         time.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def until_stored(
+    action: Callable[[], Result],
+    *,
+    what: str,
+    patience: float,
+    should_stop: Callable[[], bool],
+    tell: Callable[[str], None] = lambda sentence: None,
+    is_back: Callable[[], object] = lambda: None,
+) -> Result:
+    """Call `action`, which needs the file storage, again and again as long as the storage is away.
+
+    `tell` gets one sentence for the user when the waiting begins. `is_back` is called before each further try, and
+    raises StorageError while the storage is away: for an action that holds a lock meanwhile. `patience` is in seconds.
+
+    Raises:
+        StorageError: after `patience` seconds; at once where this machine's disk is full, which waiting does not mend.
+        Stopped: `should_stop()` became true.
+    """
+    deadline = time.monotonic() + patience
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            if pause > FIRST_PAUSE:
+                is_back()
+            return action()
+        except StorageError as error:
+            if is_disk_full(error) or time.monotonic() >= deadline:
+                raise
+        if pause == FIRST_PAUSE:
+            tell(f"The file storage is not available; {what} is tried again for up to {patience:g} seconds.")
+        if should_stop():
+            raise Stopped
+        time.sleep(min(pause, max(deadline - time.monotonic(), 0.0)))
         pause = min(pause * 2, LONGEST_PAUSE)
 
 

@@ -7,25 +7,29 @@ import random
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
+from django.utils import timezone
 
 from datasets_app import paths
 from datasets_app.storage import get_storage
 from jobs import failures, lifecycle, workspace
 from jobs.failures import EXIT_STOPPED, Lost, json_safe
 from jobs.models import Attempt, Job, JobStatus, TrainedModel
-from jobs.outages import PATIENCE, until_recorded
+from jobs.outages import PATIENCE, until_recorded, until_stored
 from jobs.reporter import DatabaseReporter, StopFlag
+from tracking import stream
 from trainers import registry
 from trainers.protocol import Stopped, TrainResult
 
 logger = logging.getLogger(__name__)
 
 WHAT = "the training"
+Result = TypeVar("Result")
 
 
 def run_attempt(attempt: Attempt, job: Job, stop: StopFlag) -> int:
@@ -44,7 +48,7 @@ def run_attempt(attempt: Attempt, job: Job, stop: StopFlag) -> int:
         reporter = DatabaseReporter(attempt=attempt, job=job, workspace=here, stop=stop)
         _redirect_output(reporter)
         reporter.start()
-        result = _train(job, here, reporter)
+        result = _train(attempt, job, here, reporter)
         _no_more_interruptions()
         if stop.reason == StopFlag.CLAIM_LOST:
             return 0
@@ -64,10 +68,15 @@ def run_attempt(attempt: Attempt, job: Job, stop: StopFlag) -> int:
     return 0
 
 
-def _train(job: Job, here: workspace.Workspace, reporter: DatabaseReporter) -> TrainResult:
+def _train(attempt: Attempt, job: Job, here: workspace.Workspace, reporter: DatabaseReporter) -> TrainResult:
+    what = "the look-up of the data"
     # By now the owner may have lost the right to the data: what was allowed at submission is checked once more.
-    data = until_recorded(
-        lambda: paths.resolve(user=job.owner, text=job.data_path).local(), what="the look-up of the data"
+    data = _stored(
+        attempt,
+        job,
+        lambda: until_recorded(lambda: paths.resolve(user=job.owner, text=job.data_path).local(), what=what),
+        what=what,
+        reporter=reporter,
     )
     started = time.perf_counter()
     result = registry.train(
@@ -80,19 +89,31 @@ def _train(job: Job, here: workspace.Workspace, reporter: DatabaseReporter) -> T
 def _finish(attempt: Attempt, job: Job, result: TrainResult, reporter: DatabaseReporter) -> None:
     """Publish the artefacts and complete the job, both or neither."""
     reporter.metrics({name: value for name, value in result.metrics.items() if name not in reporter.reported})
-    staged = get_storage().stage_folder(f"models/{job.model_public_id}", result.folder)
+    staged = _stored(
+        attempt,
+        job,
+        lambda: get_storage().stage_folder(f"models/{job.model_public_id}", result.folder),
+        what="the copy of the model",
+        reporter=reporter,
+    )
     final = reporter.close()
     try:
-        until_recorded(
-            lambda: lifecycle.complete(
-                attempt=attempt,
-                job=job,
-                result=_result(job, result),
-                model=_trained_model(job, result),
-                final=final,
-                publish=staged.publish,
+        _stored(
+            attempt,
+            job,
+            lambda: until_recorded(
+                lambda: lifecycle.complete(
+                    attempt=attempt,
+                    job=job,
+                    result=_result(job, result),
+                    model=_trained_model(job, result),
+                    final=final,
+                    publish=staged.publish,
+                ),
+                what="the result",
             ),
-            what="the result",
+            what="the publication of the model",
+            reporter=reporter,
         )
     except lifecycle.ClaimLost:
         # The answer to a commit may be lost with the connection: then the second try finds the job completed by itself.
@@ -100,6 +121,27 @@ def _finish(attempt: Attempt, job: Job, result: TrainResult, reporter: DatabaseR
             raise
     finally:
         staged.discard()
+
+
+def _stored(
+    attempt: Attempt, job: Job, action: Callable[[], Result], *, what: str, reporter: DatabaseReporter
+) -> Result:
+    """Wait for a file storage that is away, and say so in the job's log. Raises StorageError, Stopped, ClaimLost."""
+
+    def warn(sentence: str) -> None:
+        # Not through the reporter, which is closed by the time of the last writes.
+        entry = lifecycle.Report(logs=[stream.LogEntry("WARN", sentence, time=timezone.now())])
+        until_recorded(lambda: lifecycle.report(attempt=attempt, job=job, entry=entry), what="a line of the log")
+
+    return until_stored(
+        action,
+        what=what,
+        patience=settings.JOBS["storage_patience"],
+        should_stop=reporter.should_stop,
+        tell=warn,
+        # The completion locks the job's row while it publishes: the storage must answer before it is tried again.
+        is_back=lambda: get_storage().exists(f"models/{job.model_public_id}"),
+    )
 
 
 def _result(job: Job, result: TrainResult) -> dict[str, Any]:

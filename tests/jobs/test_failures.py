@@ -1,4 +1,4 @@
-"""Why work failed, in words, and what follows from it; and going on while the database is away."""
+"""Why work failed, in words, and what follows; and going on while the database or the file storage is away."""
 
 import errno
 import os
@@ -12,8 +12,8 @@ from automl_site.errors import Forbidden, InvalidSpec, NotFound, StorageError, U
 from jobs import outages
 from jobs.failures import EXIT_BROKEN, EXIT_STOPPED, Ended, Lost, json_safe, of_exception, of_exit, printable
 from jobs.lifecycle import Failure
-from jobs.outages import until_recorded
-from trainers.protocol import ConfigProblem, DataProblem
+from jobs.outages import until_recorded, until_stored
+from trainers.protocol import ConfigProblem, DataProblem, Stopped
 
 WHAT = "the training"
 
@@ -198,3 +198,55 @@ def test_a_bug_is_no_outage(time, error):
     with pytest.raises(type(error)):
         until_recorded(failing(1, error), what="x")
     assert time.pauses == []
+
+
+# --- The storage away -------------------------------------------------------------------------------------------------
+
+
+def stored(action, **given):
+    return until_stored(action, **{"what": "the copy", "patience": 30, "should_stop": lambda: False, **given})
+
+
+def test_an_action_is_tried_until_the_storage_is_back_and_the_user_is_told_once(time):
+    told = []
+    assert stored(failing(5, StorageError()), tell=told.append) == "done"
+    assert time.pauses == [0.1, 0.2, 0.4, 0.8, 1.6]
+    assert told == ["The file storage is not available; the copy is tried again for up to 30 seconds."]
+
+
+def test_what_holds_a_lock_is_tried_again_only_once_the_storage_answers(time):
+    looks, left, tries = [], [StorageError()] * 3, []
+
+    def is_back():
+        looks.append(time.now)
+        if left:
+            raise left.pop()
+
+    def action():
+        tries.append(time.now)
+        if len(tries) == 1:
+            raise StorageError
+        return "done"
+
+    assert stored(action, is_back=is_back) == "done"
+    assert (len(looks), len(tries)) == (4, 2)
+
+
+def test_patience_with_the_storage_ends(time):
+    with pytest.raises(StorageError):
+        stored(failing(1000, StorageError()))
+    assert time.now == pytest.approx(30)
+
+
+def test_no_patience_mends_a_full_disk(time):
+    error = StorageError()
+    error.__cause__ = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(StorageError):
+        stored(failing(1000, error))
+    assert time.pauses == []
+
+
+def test_who_is_asked_to_stop_waits_for_no_storage(time):
+    with pytest.raises(Stopped):
+        stored(failing(1000, StorageError()), should_stop=lambda: time.now > 1)
+    assert time.now < 2

@@ -7,7 +7,7 @@ import pytest
 from django.conf import settings
 
 from automl_site.errors import NotFound, StorageError
-from datasets_app.storage import get_storage
+from datasets_app.storage import FolderStorage, get_storage
 from jobs import inference as inference_module
 from jobs import lifecycle
 from jobs.inference import InferenceServer, ModelCache
@@ -160,6 +160,45 @@ def test_where_the_storage_is_away_the_job_waits_for_another_try(inference, answ
     predicting(raiser(StorageError()))
     job = answer(inference)
     assert (job.status, job.lost_attempts) == ("pending", 1)
+
+
+@pytest.fixture
+def storage_away(monkeypatch):
+    """storage_away(times) lets the storage fail so often before it gives a model's folder."""
+
+    def fail_first(times):
+        local_folder, left = FolderStorage.local_folder, [StorageError()] * times
+
+        def fail_or_work(self, key):
+            if left:
+                raise left.pop()
+            return local_folder(self, key)
+
+        monkeypatch.setattr(FolderStorage, "local_folder", fail_or_work)
+
+    return fail_first
+
+
+def test_a_prediction_waits_a_while_for_the_storage(inference, answer, storage_away):
+    storage_away(3)
+    job = answer(inference)
+    assert (job.status, job.lost_attempts) == ("completed", 0)
+
+
+def test_a_storage_that_stays_away_costs_the_prediction_an_attempt(inference, answer, storage_away, settings):
+    settings.JOBS = {**settings.JOBS, "storage_patience": 0.2}
+    storage_away(1000)
+    job = answer(inference)
+    assert (job.status, job.lost_attempts) == ("pending", 1)
+
+
+def test_a_server_that_is_told_to_end_waits_for_no_storage_and_leaves_the_job_to_its_monitor(
+    inference, answer, server, storage_away, monkeypatch
+):
+    storage_away(1000)
+    monkeypatch.setattr(server.signals, "requested", True)
+    job = answer(inference)
+    assert (job.status, job.lost_attempts) == ("running", 0)
 
 
 def test_a_model_that_was_thrown_away_or_whose_files_are_gone_is_told(make_model, answer, user):

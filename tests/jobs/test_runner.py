@@ -4,13 +4,16 @@ import logging
 import os
 import signal
 import sys
+from io import BytesIO
 
 import pytest
 from django.conf import settings
 from django.db import OperationalError
 
 from automl_site.errors import StorageError
-from datasets_app.storage import get_storage
+from datasets_app.services import dataset_upload
+from datasets_app.storage import FolderStorage, get_storage
+from datasets_app.storage.base import StagedFolder
 from jobs import lifecycle, reporter, runner
 from jobs.failures import EXIT_STOPPED
 from jobs.models import Attempt, Job, TrainedModel
@@ -168,6 +171,99 @@ def test_where_the_storage_is_away_the_job_is_tried_again(training, run, monkeyp
     status, job = run(training)
     assert (status, job.status, job.lost_attempts) == (0, "pending", 1)
     assert Attempt.objects.get(job=job).reason.startswith("The file storage is not available")
+
+
+@pytest.fixture
+def storage_away(monkeypatch):
+    """storage_away(method, times) lets that method of the storage fail so often before it works."""
+
+    def fail_first(method, times):
+        works, left = getattr(FolderStorage, method), [StorageError()] * times
+
+        def fail_or_work(*args):
+            if left:
+                raise left.pop()
+            return works(*args)
+
+        monkeypatch.setattr(FolderStorage, method, fail_or_work)
+
+    return fail_first
+
+
+@pytest.mark.parametrize(
+    ("method", "what"),
+    [
+        ("local_path", "the look-up of the data"),
+        ("stage_folder", "the copy of the model"),
+        ("publish", "the publication of the model"),
+    ],
+)
+def test_a_training_waits_for_the_storage_and_says_so(submit, run, user, storage_away, monkeypatch, method, what):
+    dataset = dataset_upload(owner=user, file=BytesIO(b"a,b\n1,2\n"), filename="a.csv")
+    if method == "publish":
+        stage_folder, left = FolderStorage.stage_folder, [StorageError()] * 2
+
+        def stage(self, key, source):
+            staged = stage_folder(self, key, source)
+
+            def publish():
+                if left:
+                    raise left.pop()
+                staged.publish()
+
+            return StagedFolder(publish=publish, discard=staged.discard)
+
+        monkeypatch.setattr(FolderStorage, "stage_folder", stage)
+    else:
+        storage_away(method, 2)
+    status, job = run(submit(data_path=dataset.public_id))
+    assert (status, job.status, job.lost_attempts) == (0, "completed", 0)
+    warnings = [message for level, message in log_of(job) if level == "WARN"]
+    assert warnings == [f"The file storage is not available; {what} is tried again for up to 600 seconds."]
+    assert get_storage().folder_files(f"models/{job.model_public_id}") == ["model.json"]
+
+
+def test_a_storage_that_stays_away_costs_the_attempt_after_all_patience(submit, run, user, storage_away, settings):
+    settings.JOBS = {**settings.JOBS, "storage_patience": 0.3}
+    dataset = dataset_upload(owner=user, file=BytesIO(b"a,b\n1,2\n"), filename="a.csv")
+    storage_away("local_path", 1000)
+    status, job = run(submit(data_path=dataset.public_id))
+    assert (status, job.status, job.lost_attempts) == (0, "pending", 1)
+
+
+def test_who_is_told_to_stop_while_the_storage_is_away_stops(submit, run, user, storage_away, monkeypatch):
+    dataset = dataset_upload(owner=user, file=BytesIO(b"a,b\n1,2\n"), filename="a.csv")
+    storage_away("local_path", 1000)
+    stop = StopFlag()
+    job = submit(data_path=dataset.public_id)
+    report = lifecycle.report
+
+    def report_and_be_stopped(**order):
+        report(**order)
+        stop.set(StopFlag.HAND_BACK)
+
+    monkeypatch.setattr(lifecycle, "report", report_and_be_stopped)  # the line that says that it waits
+    status, job = run(job, stop)
+    assert (status, job.status, job.lost_attempts) == (EXIT_STOPPED, "running", 0)
+
+
+def test_a_job_that_is_cancelled_while_it_waits_for_the_storage_stays_cancelled(
+    submit, run, user, storage_away, monkeypatch
+):
+    dataset = dataset_upload(owner=user, file=BytesIO(b"a,b\n1,2\n"), filename="a.csv")
+    storage_away("stage_folder", 1000)
+    job = submit(data_path=dataset.public_id)
+    report = lifecycle.report
+
+    def report_and_be_cancelled(*, attempt, job, entry):
+        report(attempt=attempt, job=job, entry=entry)
+        if any("storage" in line.message for line in entry.logs):
+            lifecycle.cancel(job=job)
+
+    monkeypatch.setattr(lifecycle, "report", report_and_be_cancelled)
+    _, job = run(job)
+    assert (job.status, job.lost_attempts, job.result) == ("cancelled", 0, None)
+    assert not TrainedModel.objects.exists()
 
 
 def test_data_that_is_gone_or_no_longer_the_owners_is_told_as_such(submit, run, table):
