@@ -7,17 +7,21 @@ import os
 import threading
 from collections import deque
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
+from automl_site.errors import InvalidSpec
 from jobs import lifecycle
 from jobs.failures import printable
 from jobs.models import Attempt, Job
 from jobs.outages import FIRST_PAUSE, LONGEST_PAUSE, OUTAGE, forget_connection
 from jobs.workspace import Workspace
 from tracking import stream
+from tracking.stream import MAX_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +30,7 @@ GATHER_SECONDS = 0.02  # from the first news to their write: a job that is over 
 MAX_LINES = 10_000  # kept while the database is away; the oldest go first
 MAX_POINTS = 200_000
 MAX_LINE = 4_000  # characters
+MAX_REFUSED = 100  # metrics of which the log says that their points are left out
 MAX_OUTPUT_LINES = 10_000  # of what libraries print, an attempt
 _OUTPUT_CHUNK = 64 * 1024
 _OUTPUT_FILE = 4 * 1024 * 1024  # bytes: a file of printed text longer than this is emptied once it was read
@@ -101,6 +106,7 @@ class DatabaseReporter:
         self._news = threading.Condition()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write, name="reporter", daemon=True)
+        self._refused: set[str] = set()  # names of metrics, some points of which were left out
         self.reported: set[str] = set()  # names of metrics
 
     # --- What a trainer calls ---------------------------------------------------------------------------------------
@@ -119,12 +125,12 @@ class DatabaseReporter:
 
     def metrics(self, values: Mapping[str, float], step: int | None = None) -> None:
         now = timezone.now()
-        points = [
-            stream.Point(
-                name=printable(str(name))[:250], value=float(value), step=None if step is None else int(step), time=now
-            )
-            for name, value in values.items()
-        ]
+        points = []
+        for name, value in values.items():
+            try:
+                points.append(_point(name, value, step, now))
+            except InvalidSpec as error:
+                self._refuse(str(name), error)
         with self._news:
             self.reported.update(point.name for point in points)
             self._points.extend(points)
@@ -132,6 +138,12 @@ class DatabaseReporter:
                 self._points.popleft()
                 self._dropped += 1
             self._news.notify()
+
+    def _refuse(self, name: str, error: InvalidSpec) -> None:
+        """One point that cannot be kept is left out; what came with it is not. Said once a metric: steps are many."""
+        if name not in self._refused and len(self._refused) < MAX_REFUSED:
+            self._refused.add(name)
+            self.log("WARN", f"Points of the metric '{name[:MAX_NAME]}' are left out: {error.first_sentence()}")
 
     def progress(self, fraction: float, message: str = "") -> None:
         with self._news:
@@ -251,3 +263,20 @@ class DatabaseReporter:
         self._stop.set(StopFlag.CLAIM_LOST)
         if not self._closing.wait(settings.JOBS["stop_grace"]):
             os._exit(0)
+
+
+def _point(name: Any, value: Any, step: Any, time: datetime) -> stream.Point:
+    """What a trainer gave as a point. Raises InvalidSpec where it cannot be kept."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # RuntimeError: a tensor of many elements
+        raise InvalidSpec(
+            errors={"value": [f"Its value, of type {type(value).__name__}, makes no 64-bit float."]}
+        ) from error
+    try:
+        whole = None if step is None else int(step)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidSpec(errors={"step": ["Its step is no whole number."]}) from error
+    point = stream.Point(name=printable(str(name))[:MAX_NAME], value=number, step=whole, time=time)
+    stream.check([point])
+    return point

@@ -28,7 +28,7 @@ MAX_STEP = 2**62  # so that the next step is still a 64-bit number
 RUN_EVENT = "run"
 _LEVELS: dict[str, str] = {"WARNING": LogLevel.WARN, "CRITICAL": LogLevel.ERROR, **{level: level for level in LogLevel}}
 
-__all__ = ["LogEntry", "Point", "append", "json_number", "read"]
+__all__ = ["LogEntry", "Point", "append", "check", "json_number", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def append(
     """
     if not connection.in_atomic_block:
         raise RuntimeError("stream.append must be called in a transaction")
-    _check(points)
+    check(points)
     number = len(points) + len(logs) + (1 if changes else 0)
     row = Run.objects.filter(pk=run_id)
     if number and not row.update(seq=F("seq") + number):
@@ -163,7 +163,8 @@ def _log_lines(run_id: int, logs: Sequence[LogEntry], *, first: int) -> list[Log
     ]
 
 
-def _check(points: Sequence[Point]) -> None:
+def check(points: Sequence[Point]) -> None:
+    """Raises InvalidSpec where a point's name, value, step or time cannot be kept."""
     for name in {point.name for point in points}:
         if not name or len(name) > MAX_NAME:
             raise InvalidSpec(errors={"name": [f"A metric's name has 1 to {MAX_NAME} characters, not {len(name)}."]})

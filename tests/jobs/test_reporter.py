@@ -109,8 +109,58 @@ def test_long_lines_and_odd_characters_are_bounded_and_replaced(training, said):
     assert [len(name) for name in metrics_of(training)] == [250]
 
 
-def test_a_report_that_is_refused_does_not_silence_what_follows(training, said, caplog):
-    said.metrics({"": 1.0})
+class Broken:
+    def __float__(self):
+        raise RuntimeError("a tensor of many elements")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "step", "why"),
+    [
+        ("", 1.0, 1, "A metric's name has 1 to 250 characters, not 0."),
+        ("a", 1.0, 2**62 + 1, "A step must lie between -2^62 and 2^62."),
+        ("a", 1.0, float("nan"), "Its step is no whole number."),
+        ("a", 1.0, "first", "Its step is no whole number."),
+        ("a", None, 1, "Its value, of type NoneType, makes no 64-bit float."),
+        ("a", "good", 1, "Its value, of type str, makes no 64-bit float."),
+        ("a", 10**400, 1, "Its value, of type int, makes no 64-bit float."),
+        ("a", [1.0], 1, "Its value, of type list, makes no 64-bit float."),
+        ("a", Broken(), 1, "Its value, of type Broken, makes no 64-bit float."),
+    ],
+)
+def test_of_a_report_only_the_point_that_cannot_be_kept_is_left_out(training, said, name, value, step, why):
+    said.log("INFO", "before")
+    said.metrics({name: value}, step=step)
+    said.metrics({"loss": 0.5, name: value, "size": 7}, step=3 if step == 1 else None)
+    said.progress(0.5)
+    wait_until(lambda: Job.objects.get(pk=training.pk).progress == 0.5, what="the progress")
+    said.close()
+    assert metrics_of(training) == {"loss": 0.5, "size": 7.0} | ({"a": 1.0} if step != 1 else {})
+    assert log_of(training)[0] == ("INFO", "before")
+    (warning,) = [message for level, message in log_of(training) if level == "WARN"]
+    assert warning == f"Points of the metric '{name}' are left out: {why}"
+
+
+def test_metrics_without_end_that_cannot_be_kept_do_not_fill_the_log(training, said, monkeypatch):
+    monkeypatch.setattr(reporter, "MAX_REFUSED", 3)
+    for number in range(10):
+        said.metrics({f"m{number}": None}, step=number)
+        said.metrics({"m0": None}, step=number)
+    said.progress(0.5)
+    wait_until(lambda: Job.objects.get(pk=training.pk).progress == 0.5, what="the progress")
+    said.close()
+    assert [message.partition(" are")[0] for _, message in log_of(training)] == [
+        f"Points of the metric 'm{number}'" for number in range(3)
+    ]
+
+
+def test_a_report_that_is_refused_does_not_silence_what_follows(training, said, caplog, monkeypatch):
+    def refuse(**order):
+        monkeypatch.undo()
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(lifecycle, "report", refuse)
+    said.metrics({"a": 1.0})
     wait_until(lambda: "was not written" in caplog.text, what="the refusal")
     said.log("INFO", "and on it goes")
     wait_until(lambda: log_of(training), what="the next line")
