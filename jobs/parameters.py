@@ -1,4 +1,4 @@
-"""The parameters of an inference. A model itself says which of them mean nothing to it (a regression: `top_k`)."""
+"""The parameters of an inference. Every model takes all of them, and ignores what means nothing to it."""
 
 from typing import Annotated
 

@@ -103,6 +103,22 @@ def test_a_regression_answers_numbers(iris):
     assert answers[0]["value"] == pytest.approx(0.2, abs=0.1)
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"probability": True},
+        {"top_k": 3},
+        {"confidence_threshold": 0.9},
+        {"temperature": 2.5},
+        {"max_length": 100},
+        {"probability": True, "top_k": 3, "confidence_threshold": 0.9, "temperature": 2.5, "max_length": 100},
+    ],
+)
+def test_a_regression_ignores_what_only_classes_have(parameters, iris):
+    predictor = registry.load(iris["regression"])
+    assert predictor.predict_input("5.1,3.5,1.4", parameters) == predictor.predict_input("5.1,3.5,1.4")
+
+
 def test_a_high_temperature_flattens_and_a_threshold_withholds_the_label(iris):
     predictor = registry.load(iris["logistic_regression"])
     row = "6.3,2.8,5.1,1.5"
@@ -124,7 +140,9 @@ def test_a_high_temperature_flattens_and_a_threshold_withholds_the_label(iris):
         ("random_forest", {"temperature": float("nan")}, "temperature", "got NaN"),
         ("random_forest", {"temperature": 10**400}, "temperature", "more than 400 digits"),
         ("random_forest", {"confidence_threshold": 1.5}, "confidence_threshold", "from 0 to 1"),
-        ("regression", {"probability": True}, "probability", "predicts numbers"),
+        ("regression", {"probabilty": True}, "probabilty", 'Did you mean "probability"?'),
+        ("regression", {"top_k": 0}, "top_k", "a whole number from 1 on"),
+        ("regression", {"temperature": "hot"}, "temperature", "from 0.001 to 1000"),
         ("svm_plain", {"probability": True}, "probability", "trained without probabilities"),
     ],
 )

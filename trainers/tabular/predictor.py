@@ -69,7 +69,8 @@ class TabularPredictor:
 
     A classification's `score` is the probability of its label; of a model without probabilities (an SVM trained with
     probability=false) it is the softmax of the decision values, which is only a ranking. Below `confidence_threshold`
-    the label is null and the score tells why.
+    the label is null and the score tells why. What a parameter asks for that the model has not (classes, of a
+    regression; a length, of a table) is ignored; its value is checked all the same.
     """
 
     def __init__(self, task: Task, columns: list[Column], encoder: Encoder, model: Any, classes: list[str]) -> None:
@@ -147,10 +148,6 @@ class TabularPredictor:
                 check(name, number and 0 <= value <= 1, "a number from 0 to 1")
             elif name == "temperature":
                 check(name, number and 1e-3 <= value <= 1e3, "a number from 0.001 to 1000")
-        if self.task == "regression":
-            for name in ("top_k", "confidence_threshold", "probability"):
-                if given.get(name):
-                    problems[name] = ["is for classes; this model predicts numbers."]
         if problems:
             first, sentences = next(iter(problems.items()))
             raise ConfigProblem(f"{first} {sentences[0]}", details=problems)
