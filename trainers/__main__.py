@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import threading
@@ -11,6 +12,7 @@ from trainers import registry
 from trainers.protocol import Stopped, TrainerError
 
 BAR = 30
+BROKEN_PIPE = 141  # as a shell tells of a process that SIGPIPE ended
 
 
 class ConsoleReporter:
@@ -47,15 +49,21 @@ class ConsoleReporter:
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status: 0, 1 for a failure that is told, 2 for wrong arguments."""
+    """The exit status: 0, 1 for a failure that is told, 2 for wrong arguments, 141 where nobody reads on (`| head`)."""
     try:
-        return _predict(arguments[1:]) if arguments[:1] == ["predict"] else _train(arguments)
+        status = _predict(arguments[1:]) if arguments[:1] == ["predict"] else _train(arguments)
+        sys.stdout.flush()
+        return status
     except TrainerError as error:
         print(f"error: {error.message}", file=sys.stderr)
         for name, sentences in list(error.details.items())[1:] if _is_fields(error.details) else []:
             print(f"error: {name} {' '.join(sentences)}", file=sys.stderr)
     except Stopped:
         print("stopped", file=sys.stderr)
+    except BrokenPipeError:
+        # Python flushes what is left once more as it ends, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     return 1
 
 

@@ -43,6 +43,19 @@ def test_a_model_is_trained_and_asked_from_the_shell(tables, tmp_path):
     assert set(answers[0]["probabilities"]) == {"0", "1", "2"}
 
 
+def test_a_reader_that_has_read_enough_ends_it_quietly(tables, tmp_path, recorder):
+    model = tmp_path / "model"
+    registry.train("logistic_regression", {}, tables["wine"], model, recorder)
+    rows = tables["wine"].read_text().splitlines()
+    (tmp_path / "many.csv").write_text("\n".join([rows[0], *rows[1:] * 100]))  # more than a pipe holds
+    command = [sys.executable, "-m", "trainers", "predict", model, "--data", tmp_path / "many.csv"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as shell_command:
+        assert json.loads(shell_command.stdout.readline())["label"] == "0"
+        shell_command.stdout.close()
+        assert shell_command.wait(timeout=120) == 141
+        assert shell_command.stderr.read() == b""
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
