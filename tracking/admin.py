@@ -16,6 +16,7 @@ from automl_site.errors import Conflict
 from tracking import store
 from tracking.models import (
     ApiKey,
+    IdempotencyKey,
     LogLine,
     MetricCounter,
     MetricSegment,
@@ -25,6 +26,7 @@ from tracking.models import (
     Run,
     RunEvent,
     User,
+    UserRate,
 )
 from tracking.services.accounts import api_key_revoke, user_activate, user_deactivate
 
@@ -191,6 +193,25 @@ class RunEventAdmin(TruthAdmin):
     list_filter = ("kind",)
     search_fields = ("run__name",)
     list_select_related = ("run",)
+
+
+@admin.register(IdempotencyKey)
+class IdempotencyKeyAdmin(TruthAdmin):
+    list_display = ("key", "user", "run", "created_at")
+    list_filter = ("created_at",)
+    search_fields = ("key", "run__name", "user__username")
+    list_select_related = ("user", "run")
+
+
+@admin.register(UserRate)
+class UserRateAdmin(OperatorAdmin):
+    """A user's own limits; one takes effect within seconds."""
+
+    list_display = ("user", "name", "rate")
+    list_filter = ("name",)
+    search_fields = ("user__username",)
+    list_select_related = ("user",)
+    autocomplete_fields = ("user",)
 
 
 @admin.register(MetricCounter)

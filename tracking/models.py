@@ -10,13 +10,15 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 
-from tracking.querysets import ApiKeyQuerySet, ProjectQuerySet, RunQuerySet, RunScopedQuerySet
+from automl_site.rates import parse_rate
+from tracking.querysets import ApiKeyQuerySet, ProjectQuerySet, RunQuerySet, RunScopedQuerySet, UserRateQuerySet
 
 
 class User(AbstractUser):
@@ -68,6 +70,42 @@ class ApiKey(models.Model):
     @property
     def is_usable(self) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+
+def validate_rate(rate: str) -> None:
+    """Raises ValidationError for what `automl_site.rates` cannot read."""
+    try:
+        parse_rate(rate)
+    except ValueError as error:
+        raise ValidationError(str(error)) from error
+
+
+class UserRate(models.Model):
+    """A user's own rate limit, in place of the deployment's (`settings.RATE_LIMITS`) of that name."""
+
+    class Name(models.TextChoices):
+        TRACKING_MINUTE = "tracking_minute"
+        TRACKING_HOUR = "tracking_hour"
+        TRACKING_METRICS = "tracking_metrics", "POST /metrics/…"
+        LLM_USER = "llm_user"
+        JOB_QUEUE = "job_queue"
+        AUTOML = "automl"
+        METRIC_LEARNING = "metric_learning"
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="rates")
+    name = models.CharField(max_length=30, choices=Name.choices)
+    rate = models.CharField(
+        max_length=20, blank=True, validators=[validate_rate], help_text="count/period: 100/m, 30/5m; empty: no limit"
+    )
+
+    objects = UserRateQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["user", "name"]
+        constraints = [models.UniqueConstraint(fields=["user", "name"], name="user_rate_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.rate or 'no limit'}"
 
 
 class Project(models.Model):
@@ -141,6 +179,7 @@ class Run(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
     deleted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = RunQuerySet.as_manager()
@@ -250,6 +289,29 @@ class MetricSegment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} points up to #{self.seq}"
+
+
+class IdempotencyKey(models.Model):
+    """What a request with an `Idempotency-Key` was answered, kept a day, so that its repetition adds nothing.
+
+    Written in the transaction that stores the request's points. `fingerprint` is the SHA-256 of the request's body.
+    """
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="idempotency_keys")
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    answer = models.JSONField()
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    objects = RunScopedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [models.UniqueConstraint(fields=["user", "run", "key"], name="idempotency_key_once")]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class MetricCounter(models.Model):

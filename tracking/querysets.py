@@ -83,3 +83,11 @@ class ApiKeyQuerySet(models.QuerySet):
         return self.filter(revoked_at__isnull=True, owner__is_active=True).filter(
             Q(expires_at__isnull=True) | Q(expires_at__gt=now)
         )
+
+
+class UserRateQuerySet(models.QuerySet):
+    def visible_to(self, user: "User | Any") -> Self:
+        """One's own; all for superusers."""
+        if user is not None and user.is_superuser:
+            return self
+        return self.filter(user_id__in=acts_as(user))
