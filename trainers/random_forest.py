@@ -4,10 +4,12 @@ Growing by `warm_start` gives tree for tree the forest of a single fit: tree i's
 So progress counts trees, the chart shows held-out scores as they grow, and a killed training goes on with its trees.
 """
 
+import copy
 import hashlib
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,7 +25,7 @@ from trainers.protocol import ConfigProblem, DataProblem, ModelProblem, Reporter
 from trainers.tabular import store
 from trainers.tabular.data import Data, class_weights, column_importances, load_data
 from trainers.tabular.predictor import TabularPredictor, classes_of
-from trainers.tabular.result import finish
+from trainers.tabular.result import Ending, finish
 from trainers.tabular.trees import TreeCheckpoint, check_trees
 from trainers.tabular.watch import Watch, fitting
 
@@ -37,6 +39,9 @@ CHECKPOINT_SHARE = 0.02  # of the fit's time that checkpoints may cost
 SCORING_SHARE = 0.01  # of the fit's time that drawing the chart may cost
 FREE_SCORING = 0.02  # seconds, so that short fits have a chart too
 WATCHED_ROWS = 2000  # held-out rows that the chart is drawn from
+BEGIN = 0.05  # of the bar, when the data is read
+SLOW = 3.0  # seconds of growing from which on it is worth measuring what comes after it
+MEASURED_TREES = 8  # that this is measured with
 TRUSTED = ["sklearn.tree._tree.Tree"]  # its arrays are checked after loading
 
 
@@ -51,8 +56,9 @@ def train(config: RandomForestConfig, data_path: Path, out: Path, reporter: Repo
 
     # Loop
     with Watch(reporter) as watch, fitting(reporter):
-        watch.step(0.05, "growing trees")
-        seconds = _grow(forest, X, data, config, reporter, watch)
+        watch.step(BEGIN, "growing trees")
+        seconds, ending = _grow(forest, X, data, config, reporter, watch)
+        importances = column_importances(data, forest.feature_importances_)
 
     # Artefacts
     metrics = {"training_time": seconds, "trees": float(config.n_estimators)}
@@ -70,7 +76,8 @@ def train(config: RandomForestConfig, data_path: Path, out: Path, reporter: Repo
         out=out,
         reporter=reporter,
         metrics=metrics,
-        report={"feature_importances": column_importances(data, forest.feature_importances_)},
+        report={"feature_importances": importances},
+        ending=ending,
     )
 
 
@@ -86,8 +93,11 @@ def load(folder: Path, manifest: Mapping[str, Any]) -> TabularPredictor:
 
 def _grow(
     forest: Forest, X: npt.NDArray[np.float32], data: Data, config: RandomForestConfig, reporter: Reporter, watch: Watch
-) -> float:
-    """Grow all trees; seconds that it took, those of a resumed training's first part not among them."""
+) -> tuple[float, Ending]:
+    """Grow all trees; seconds that it took, those of a resumed training's first part not among them, and what is left.
+
+    Scoring and saving a forest can take a third of the time that growing it takes: the bar has a part for them.
+    """
     wanted = config.n_estimators
     cores = joblib.effective_n_jobs(forest.n_jobs)
     started = time.perf_counter()
@@ -98,10 +108,15 @@ def _grow(
     chart = _Chart(forest, data, reporter)
     saved_at, saving = time.perf_counter(), 0.0
     resumed = len(forest.estimators_)
+    after: _After | None = None
     while True:
         grown = len(forest.estimators_)
         now = time.perf_counter()
-        watch.step(0.05 + 0.89 * grown / wanted, f"{grown} of {wanted} trees")
+        a_tree = (now - started) / max(grown - resumed, 1)
+        if after is None and grown - resumed >= MEASURED_TREES and a_tree * wanted > SLOW:
+            after = _measure_after(forest, X, data, config, cores)
+        grown_at = after.grown_at(a_tree) if after else 0.94
+        watch.step(BEGIN + (grown_at - BEGIN) * grown / wanted, f"{grown} of {wanted} trees")
         chart.draw(now - started)
         if config.verbose:
             reporter.log("INFO", f"{grown} of {wanted} trees")
@@ -118,13 +133,56 @@ def _grow(
             break
         forest.set_params(n_estimators=min(grown + _step(now - started, grown - resumed, cores), wanted))
         forest.fit(X, data.y_train)
+    ending = after.ending(wanted, watch.reported) if after else Ending()
     if config.oob_score:
+        estimate = after.oob * wanted if after else None
+        watch.phase(watch.reported, ending.begins, "scoring the rows that each tree has not seen", estimate)
         forest.set_params(oob_score=True)
         forest.fit(X, data.y_train)  # grows nothing: it scores the trees there are
     forest.set_params(warm_start=False)
     seconds = time.perf_counter() - started
     reporter.log("INFO", f"grew {wanted - (resumed if resumed > 1 else 0)} trees in {seconds:.2f} s on {cores} cores")
-    return seconds
+    return seconds, ending
+
+
+@dataclass(frozen=True)
+class _After:
+    """Seconds that a tree costs once it has grown: scored on rows it has not seen and on held-out ones, and saved."""
+
+    oob: float
+    scoring: float
+    saving: float
+
+    def grown_at(self, a_tree: float) -> float:
+        """Where on the bar the last tree has grown; `a_tree` is the seconds that one takes to grow."""
+        return BEGIN + (1 - BEGIN) * a_tree / (a_tree + self.oob + self.scoring + self.saving)
+
+    def ending(self, trees: int, now: float) -> Ending:
+        """What comes after the scoring of the rows not seen, which begins at `now` on the bar."""
+        begins = now + (1 - now) * self.oob / (self.oob + self.scoring + self.saving)
+        return Ending(begins, self.scoring * trees, self.saving * trees)
+
+
+def _measure_after(
+    forest: Forest, X: npt.NDArray[np.float32], data: Data, config: RandomForestConfig, cores: int
+) -> _After:
+    """What comes after the growing, done with a few trees."""
+    part = copy.copy(forest)
+    part.estimators_ = forest.estimators_[-MEASURED_TREES:]
+    held_out = np.ascontiguousarray(data.X_test, np.float32)
+    times = [time.perf_counter()]
+    if config.oob_score:
+        for tree in part.estimators_:
+            tree.predict(X[: len(X) // 3], check_input=False)  # a bootstrap leaves out 1/e of the rows
+    times.append(time.perf_counter())
+    for tree in part.estimators_:
+        tree.predict(held_out, check_input=False)
+    times.append(time.perf_counter())
+    store.packed(part)
+    times.append(time.perf_counter())
+    oob, scoring, saving = (np.diff(times) / len(part.estimators_)).tolist()
+    passes = 2 if data.task == "classification" else 1  # its labels, and its probabilities
+    return _After(oob if config.oob_score else 0.0, scoring * passes / cores, saving)
 
 
 def _step(elapsed: float, grown: int, cores: int) -> int:

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
 from tests.trainers.conftest import TABLES, Recorder
-from trainers import registry
+from trainers import random_forest, registry
 
 SEEDS = [0, 1, 2, 3, 4]
 CLASSIFIERS = {
@@ -188,3 +188,37 @@ def test_progress_is_true_and_never_goes_back(tables, tmp_path, recorder):
     assert recorder.fractions == sorted(recorder.fractions)
     assert (recorder.fractions[0], recorder.fractions[-1]) == (0.0, 1.0)
     assert "60 of 60 trees" in recorder.messages
+
+
+@pytest.mark.parametrize(("table", "oob"), [("wine", False), ("wine", True), ("diabetes", True)])
+def test_a_forest_keeps_a_part_of_the_bar_for_what_comes_after_the_growing(
+    table, oob, tables, tmp_path, recorder, monkeypatch
+):
+    monkeypatch.setattr(random_forest, "SLOW", 0.0)  # as if this were a long training
+    after = random_forest._After(oob=0.25 if oob else 0.0, scoring=0.25, saving=0.5)
+    measure = random_forest._measure_after
+
+    def measure_and_exchange(*given):
+        real = measure(*given)
+        assert real.scoring > 0 and real.saving > 0 and (real.oob > 0) == oob
+        return after
+
+    monkeypatch.setattr(random_forest, "_measure_after", measure_and_exchange)
+    monkeypatch.setattr(random_forest._After, "grown_at", lambda self, a_tree: 0.5)
+    config = {"n_estimators": 60, "oob_score": oob, "n_jobs": 1}
+    registry.train("random_forest", config, tables[table], tmp_path / "m", recorder)
+    told = dict(zip(recorder.messages, recorder.fractions, strict=True))
+    assert told["60 of 60 trees"] == pytest.approx(0.5)
+    scoring, *_ = [at for message, at in told.items() if message.startswith("scoring the held-out rows")]
+    saving, *_ = [at for message, at in told.items() if message.startswith("saving the model")]
+    assert scoring == pytest.approx(0.625 if oob else 0.5, abs=0.01)
+    assert saving == pytest.approx(0.75 if oob else 0.5 + 0.5 / 3, abs=0.01)
+    assert any("15 s (an estimate" in message for message in recorder.messages)  # 60 trees of 0.25 s
+    assert recorder.fractions == sorted(recorder.fractions)
+    assert any("that each tree has not seen" in message for message in recorder.messages) == oob
+
+
+def test_the_part_of_the_bar_for_growing_is_that_of_its_time():
+    after = random_forest._After(oob=0.0, scoring=1.0, saving=2.0)
+    assert after.grown_at(3.0) == pytest.approx(0.05 + 0.95 / 2)
+    assert after.grown_at(0.0) == pytest.approx(0.05)

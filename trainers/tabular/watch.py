@@ -76,7 +76,7 @@ class Watch:
             fraction, message = self.start, self.message
             if self.estimate is not None:
                 fraction += (self.end - self.start) * _share(elapsed / max(self.estimate, 1e-9))
-                about = f"about {self.estimate:.0f} s (an estimate from fits of small parts)"
+                about = f"about {self.estimate:.0f} s (an estimate from small parts)"
                 message += (
                     f": {elapsed:.0f} s of {about}" if elapsed < self.estimate else f": {elapsed:.0f} s, above {about}"
                 )
