@@ -63,6 +63,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "api.base.middleware.ContentSecurityPolicyMiddleware",
+    "api.base.middleware.RateLimitMiddleware",
     "api.base.middleware.ProblemMiddleware",
     "api.base.middleware.OpenModeGuardMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

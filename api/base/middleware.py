@@ -1,6 +1,6 @@
 """What happens to every request before and after its view.
 
-All of it runs on the event loop: no thread is woken for it.
+It runs on the event loop, without a thread woken for it, but for what is refused and counted late.
 """
 
 import re
@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -16,7 +16,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from api.base import handlers
 from api.base.dialect import Problem, dialect_for
 from api.base.problems import problem_from, problem_response
-from automl_site.errors import DomainError
+from api.base.throttling import count_refused, is_uncounted
+from automl_site.errors import DomainError, RateLimited
 from automl_site.logs import request_id
 from automl_site.origins import open_mode_refusal
 
@@ -91,14 +92,6 @@ class ProblemMiddleware(_Middleware):
             return _refuse(request, "malformed", 400, "The address must not contain NUL characters.")
         return None
 
-    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        usage = getattr(request, "rate_usage", None)
-        if usage is not None:
-            response["X-RateLimit-Limit"] = str(usage.limit)
-            response["X-RateLimit-Remaining"] = str(usage.remaining)
-            response["X-RateLimit-Reset"] = str(usage.reset_at)
-        return response
-
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         dialect = dialect_for(request.path_info)
         if dialect is None and not isinstance(exception, DomainError):
@@ -109,6 +102,42 @@ class ProblemMiddleware(_Middleware):
         if dialect is None:
             return handlers.page(request, problem.status, problem.message)
         return problem_response(problem, dialect)
+
+
+class RateLimitMiddleware(_Middleware):
+    """Tells on every answer of a limited contract how much is left.
+
+    What is refused before a view could count it (an unknown path, a bad token) is counted here: else guessing tokens
+    would be free. That asks Redis and the database, so it leaves the event loop.
+    """
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self._call_async(request)
+        response = self.get_response(request)
+        if is_uncounted(request, response):
+            count_refused(request)
+        return self.after(request, response)
+
+    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
+        response = await self.get_response(request)
+        if is_uncounted(request, response):
+            await sync_to_async(count_refused)(request)
+        return self.after(request, response)
+
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        usage = getattr(request, "rate_usage", None)
+        if usage is None:
+            return response
+        dialect = dialect_for(request.path_info)
+        if usage.exceeded and response.status_code != 429 and dialect is not None:
+            problem = problem_from(RateLimited(retry_after=usage.retry_after), dialect)
+            if problem is not None:
+                response = problem_response(problem, dialect)
+        response["X-RateLimit-Limit"] = str(usage.limit)
+        response["X-RateLimit-Remaining"] = str(usage.remaining)
+        response["X-RateLimit-Reset"] = str(usage.reset_at)
+        return response
 
 
 class ContentSecurityPolicyMiddleware(CSPMiddleware):

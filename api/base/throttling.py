@@ -1,10 +1,13 @@
 """The contracts' own limits, counted by `automl_site.rates`. Pages are never limited by them."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
-from django.http import HttpRequest
+from django.db import DatabaseError, InterfaceError
+from django.http import HttpRequest, HttpResponseBase
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
@@ -30,7 +33,7 @@ _LIMITS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 def count_call(request: HttpRequest, user: User | AnonymousUser) -> rates.Usage | None:
     """Count one call of `user` at this path; the tightest usage, or None where nothing is limited.
 
-    It is kept on the request, for the X-RateLimit headers of the answer (`ProblemMiddleware`).
+    It is kept on the request, for the X-RateLimit headers of the answer (`RateLimitMiddleware`).
     """
     dialect = dialect_for(request.path_info)
     if dialect is None:
@@ -46,6 +49,27 @@ def count_call(request: HttpRequest, user: User | AnonymousUser) -> rates.Usage 
     usage = max(exceeded, key=lambda u: u.retry_after) if exceeded else min(usages, key=lambda u: u.remaining)
     request.rate_usage = usage  # type: ignore[attr-defined]
     return usage
+
+
+def is_uncounted(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Whether the call was refused before its view counted it: no such path, a bad token, a wrong method."""
+    dialect = dialect_for(request.path_info)
+    if dialect is None or hasattr(request, "rate_usage") or not 400 <= response.status_code < 500:
+        return False
+    _, anonymous = _LIMITS[dialect.name]
+    return any(settings.RATE_LIMITS.get(name) for name in anonymous)
+
+
+def count_refused(request: HttpRequest) -> rates.Usage | None:
+    """Count such a call, as the caller's where that can be told, else as one from its address."""
+    from api.base.authentication import authenticate  # it imports rest_framework's views, which import this module
+
+    caller = None
+    # Without credentials it is the address's, in open mode too: no need to make `local` for a foreign page.
+    if "HTTP_AUTHORIZATION" in request.META or getattr(request, "user", AnonymousUser()).is_authenticated:
+        with suppress(APIException, DatabaseError, InterfaceError):
+            caller = authenticate(request)
+    return count_call(request, caller or AnonymousUser())
 
 
 def throttle_view(request: HttpRequest, user: User) -> None:
