@@ -1,0 +1,178 @@
+"""What both databases read out of a run's JSON columns in the same way.
+
+A value of one JSON type never equals one of another: 1, "1" and true are three values, and a key that is missing is
+none. SQLite tells a value's type by JSON_TYPE, PostgreSQL by jsonb_typeof; a value of another type reads as NULL.
+Numbers are compared as double precision, as Python and JavaScript read them; texts by code point.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import BooleanField, F, FloatField, Func, IntegerField, TextField
+
+from tracking.filters.like import as_glob, as_like
+
+Compiled = tuple[str, tuple[Any, ...]]  # SQL and its parameters
+
+
+class _Json(Func):
+    """A value inside a JSON column. Its parameters repeat as often as the template names it."""
+
+    sqlite = ""  # with {type} and {value}
+    postgres = ""  # with {json}: the value as jsonb
+    arity = 1
+
+    def __init__(self, column: str, path: Sequence[str], **extra: Any) -> None:
+        self.path = tuple(path)
+        super().__init__(F(column), **extra)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        sql, params = compiler.compile(self.source_expressions[0])
+        where = "$" + "".join(f".{json.dumps(part)}" for part in self.path)
+        parts = {"type": f"JSON_TYPE({sql}, %s)", "value": f"JSON_EXTRACT({sql}, %s)"}
+        return self.sqlite.format(**parts), (*params, where) * self.sqlite.count("{")
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        sql, params = compiler.compile(self.source_expressions[0])
+        inner = f"({sql}" + " -> %s::text" * len(self.path) + ")"
+        return self.postgres.format(json=inner), (*params, *self.path) * self.postgres.count("{json}")
+
+
+class JsonNumber(_Json):
+    sqlite = "(CASE WHEN {type} IN ('integer', 'real') THEN CAST({value} AS REAL) END)"
+    postgres = "(CASE WHEN jsonb_typeof({json}) = 'number' THEN ({json} #>> '{{}}')::double precision END)"
+    output_field = FloatField()
+
+
+class JsonText(_Json):
+    sqlite = "(CASE WHEN {type} = 'text' THEN {value} END)"
+    postgres = "(CASE WHEN jsonb_typeof({json}) = 'string' THEN ({json} #>> '{{}}') COLLATE \"C\" END)"
+    output_field = TextField()
+
+
+class JsonBoolean(_Json):
+    """1 or 0 (a number, so that NULL and false stay two things under NOT)."""
+
+    sqlite = "(CASE {type} WHEN 'true' THEN 1 WHEN 'false' THEN 0 END)"
+    postgres = "(CASE {json} WHEN 'true'::jsonb THEN 1 WHEN 'false'::jsonb THEN 0 END)"
+    output_field = IntegerField()
+
+
+class JsonPresent(_Json):
+    """Whether something stands there, and not null."""
+
+    sqlite = "(COALESCE({type}, 'null') <> 'null')"
+    postgres = "(COALESCE(jsonb_typeof({json}), 'null') <> 'null')"
+    output_field = BooleanField()
+
+
+class JsonWord(_Json):
+    """A text, true or false, as text: what a column is sorted by after its numbers."""
+
+    sqlite = "(CASE {type} WHEN 'text' THEN {value} WHEN 'true' THEN 'true' WHEN 'false' THEN 'false' END)"
+    postgres = "(CASE WHEN jsonb_typeof({json}) IN ('string', 'boolean') THEN ({json} #>> '{{}}') COLLATE \"C\" END)"
+    output_field = TextField()
+
+
+class ByCodePoint(Func):
+    """A text that is compared and sorted by code point, whatever the database's locale."""
+
+    arity = 1
+    template = "%(expressions)s"
+    output_field = TextField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        return super().as_sql(compiler, connection, template='(%(expressions)s COLLATE "C")', **context)
+
+
+class IsLike(Func):
+    """Whether a text is like a pattern, case and all. (SQLite's LIKE ignores the case of ASCII; its GLOB does not.)"""
+
+    arity = 1
+    output_field = BooleanField()
+
+    def __init__(self, text: Any, pattern: str) -> None:
+        self.given = pattern
+        super().__init__(text)
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        sql, params = compiler.compile(self.source_expressions[0])
+        return f"({sql} GLOB %s)", (*params, as_glob(self.given))
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        sql, params = compiler.compile(self.source_expressions[0])
+        return f"({sql} LIKE %s)", (*params, as_like(self.given))
+
+
+class HasTag(Func):
+    """Whether a JSON list of texts has this one."""
+
+    arity = 1
+    output_field = BooleanField()
+
+    def __init__(self, column: str, tag: str) -> None:
+        self.given = tag
+        super().__init__(F(column))
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        sql, params = compiler.compile(self.source_expressions[0])
+        tags = f"JSON_EACH({sql}) WHERE type = 'text' AND value = %s"
+        return f"EXISTS (SELECT 1 FROM {tags})", (*params, self.given)  # noqa: S608 (only columns and placeholders)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        sql, params = compiler.compile(self.source_expressions[0])
+        return f"({sql} @> %s::jsonb)", (*params, json.dumps([self.given]))
+
+
+class IsEmptyList(Func):
+    """Whether a JSON column holds no list, or one of nothing."""
+
+    arity = 1
+    output_field = BooleanField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        sql, params = compiler.compile(self.source_expressions[0])
+        return f"(COALESCE(JSON_ARRAY_LENGTH({sql}), 0) = 0)", tuple(params)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        sql, params = compiler.compile(self.source_expressions[0])
+        return f"({sql} = '[]'::jsonb)", tuple(params)
+
+
+class OneOf(Func):
+    """Whether a key is among these, however many: as one parameter, of which both databases take few thousands."""
+
+    arity = 1
+    output_field = BooleanField()
+
+    def __init__(self, key: str, keys: Sequence[int]) -> None:
+        self.given = json.dumps(list(keys))
+        super().__init__(F(key))
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        sql, params = compiler.compile(self.source_expressions[0])
+        keys = "SELECT value FROM JSON_EACH(%s)"
+        return f"({sql} IN ({keys}))", (*params, self.given)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        sql, params = compiler.compile(self.source_expressions[0])
+        keys = "SELECT value::bigint FROM jsonb_array_elements_text(%s::jsonb)"
+        return f"({sql} IN ({keys}))", (*params, self.given)
+
+
+class Seconds(Func):
+    """From one time to another, in seconds, to the millisecond (SQLite's functions know no finer)."""
+
+    arity = 2
+    output_field = FloatField()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        return super().as_sql(compiler, connection, template=_SQLITE_SECONDS, arg_joiner=") - JULIANDAY(", **context)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        return super().as_sql(compiler, connection, template=_POSTGRES_SECONDS, arg_joiner=" - ", **context)
+
+
+_SQLITE_SECONDS = "ROUND((JULIANDAY(%(expressions)s)) * 86400.0, 3)"
+_POSTGRES_SECONDS = "ROUND(EXTRACT(EPOCH FROM (%(expressions)s)), 3)::double precision"
