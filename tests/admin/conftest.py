@@ -10,7 +10,7 @@ from django.test import Client
 from jobs import lifecycle, queue
 from jobs.models import Lease
 from tests.pages_server.things import Things, worker
-from tracking.models import Project, ProjectMember, User
+from tracking.models import IdempotencyKey, Project, ProjectMember, Run, User, UserRate
 from tracking.services.accounts import api_key_create
 
 
@@ -59,6 +59,9 @@ def fill(things: Things, count: int, *, first: int = 0) -> None:
         member = User.objects.create_user(f"member{number}", f"member{number}@example.com")
         project = Project.objects.create(owner=things.owner, name=f"garden {number}")
         ProjectMember.objects.create(project=project, user=member)
+        UserRate.objects.create(user=member, name=UserRate.Name.TRACKING_MINUTE, rate="5/m")
+        run = Run.objects.create(project=project, name=f"run {number}")
+        IdempotencyKey.objects.create(user=member, run=run, key=f"key {number}", fingerprint="0", answer={})
         Group.objects.create(name=f"group {number}")
         Lease.objects.create(name=f"lease {number}", holder="here", renewed_at=lifecycle.database_now())
 

@@ -20,8 +20,8 @@ MOST_QUERIES = 12
 BULKY = ("input_data", "result", "error_details", "report", "schema", "analysis", "columns")
 # django-rq's entry is no table: its pages are in test_queues.py.
 MODELS = [model for model in admin.site._registry if model._meta.app_label != "django_rq"]
-ADDED_BY_HAND = {"user", "group", "project", "projectmember"}
-DELETED_BY_HAND = {"group", "projectmember"}
+ADDED_BY_HAND = {"user", "group", "project", "projectmember", "userrate"}
+DELETED_BY_HAND = {"group", "projectmember", "userrate"}
 
 
 def name_of(model: type[Model]) -> str:
