@@ -24,6 +24,8 @@ RESULTS = ROOT / "test-results"
 PROCESSES = "2"
 # These never open a connection: once is enough.
 WITHOUT_DATABASE = ["tests/architecture", "tests/trainers"]
+# How pages and admin answer, on either database; their queries are those of services and selectors, tested on both.
+ALIKE_ON_BOTH = ["tests/pages_server", "tests/admin"]
 PYTEST_NO_TESTS = 5
 
 
@@ -39,10 +41,10 @@ class Part:
 
 
 def parts(*, full: bool) -> list[Part]:
-    """The parts of the whole suite; `full` adds what is marked as long, and the recovery tests on PostgreSQL."""
+    """The parts of the whole suite; `full` adds what is marked as long, and on PostgreSQL pages, admin and recovery."""
     short = "" if full else " and not full"
     in_parallel = ["-n", PROCESSES, "-m", f"not recovery and not browser{short}"]
-    ignored = [f"--ignore={path}" for path in WITHOUT_DATABASE]
+    ignored = [f"--ignore={path}" for path in [*WITHOUT_DATABASE, *([] if full else ALIKE_ON_BOTH)]]
     suite = [
         Part("sqlite", in_parallel),
         Part("postgres", [*in_parallel, *ignored], postgres=True),

@@ -1,6 +1,6 @@
 """A platform for recovery tests: a Valkey server, workers and reconcilers as processes of their own, to be killed.
 
-Periods are a sixth of the real ones, in tests marked `full` the real ones.
+Periods are a sixth of the real ones, in tests marked `real_periods` the real ones.
 """
 
 import json
@@ -195,7 +195,7 @@ def platform(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Platform]:
     """A Valkey server and a user; the test starts the workers and reconcilers that it needs."""
-    here = Platform(tmp_path, scaled="full" not in request.keywords)
+    here = Platform(tmp_path, scaled="real_periods" not in request.keywords)
     here.start_valkey()
     monkeypatch.setattr(settings, "REDIS_URL", here.redis_url)
     queue.close_connections()

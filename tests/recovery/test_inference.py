@@ -80,6 +80,7 @@ def test_a_prediction_whose_worker_is_killed_is_made_by_another(platform: Platfo
     assert platform.statuses(job) == ["lost", "completed"]
 
 
+@pytest.mark.full
 def test_a_prediction_that_takes_its_worker_down_each_time_is_given_up(platform: Platform, model: TrainedModel) -> None:
     job, after = ask(platform, model, crash="kill"), ask(platform, model)
     worker = platform.worker("inference")

@@ -64,6 +64,7 @@ def test_nothing_healthy_is_killed_while_the_database_is_away(platform: Platform
 
 
 @pytest.mark.full
+@pytest.mark.real_periods
 def test_with_the_real_periods_a_dead_worker_is_noticed_within_15_s_and_a_cancelled_job_ends_within_5_s(
     platform: Platform,
 ) -> None:

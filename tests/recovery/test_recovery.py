@@ -19,6 +19,11 @@ from tests.recovery.conftest import Platform, is_gone, tree
 pytestmark = pytest.mark.recovery
 
 
+def in_brief(cases: dict[str, Any], *always: str) -> list[Any]:
+    """The names of `cases`, those that are not named in `always` for the full suite only."""
+    return [name if name in always else pytest.param(name, marks=pytest.mark.full) for name in cases]
+
+
 def test_a_training_goes_from_its_submission_to_a_model(platform: Platform) -> None:
     worker = platform.worker()
     job = platform.submit(seconds=0.5, steps=5)
@@ -60,7 +65,7 @@ MISBEHAVIOURS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("misbehaviour", MISBEHAVIOURS)
+@pytest.mark.parametrize("misbehaviour", in_brief(MISBEHAVIOURS, "ignores SIGTERM", "sleeps in C"))
 def test_a_cancelled_job_leaves_no_process(platform: Platform, misbehaviour: str) -> None:
     worker = platform.worker()
     job = platform.submit(**{"seconds": 600, "steps": 600, "spawn_children": 2, **MISBEHAVIOURS[misbehaviour]})
@@ -115,7 +120,7 @@ OWN_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("crash", OWN_FAULTS)
+@pytest.mark.parametrize("crash", in_brief(OWN_FAULTS, "error", "segv"))
 def test_what_is_the_jobs_own_fault_is_not_tried_again(platform: Platform, crash: str) -> None:
     words, kind = OWN_FAULTS[crash]
     platform.worker()
@@ -129,6 +134,7 @@ def test_what_is_the_jobs_own_fault_is_not_tried_again(platform: Platform, crash
     platform.wait_for(after, "completed")
 
 
+@pytest.mark.full
 def test_a_training_is_stopped_at_its_deadline(platform: Platform) -> None:
     platform.worker()
     job = platform.submit(seconds=600, steps=600, ignore_stop=True)
@@ -154,6 +160,7 @@ def test_a_worker_told_to_end_hands_its_job_back_and_another_resumes_it(platform
     assert any(line.startswith("resumed after step") for line in platform.log(job))
 
 
+@pytest.mark.full
 def test_a_stubborn_job_is_handed_back_too(platform: Platform) -> None:
     worker = platform.worker()
     job = platform.submit(seconds=600, steps=600, ignore_stop=True, ignore_sigterm=True)
@@ -234,6 +241,7 @@ def test_a_zombie_writes_nothing(platform: Platform) -> None:
     assert manifest.stat().st_mtime_ns == written
 
 
+@pytest.mark.full
 def test_of_two_reconcilers_one_is_active_and_the_other_takes_over(platform: Platform) -> None:
     first = platform.reconciler()
     wait_until(lambda: holder().endswith(f":{first.pid}"), timeout=30, what="the first lease")

@@ -186,6 +186,7 @@ def _healthy(up: Up) -> bool:
     return False
 
 
+@pytest.mark.full
 def test_a_folder_whose_path_is_too_long_for_a_socket_works(start: Callable[..., Up]) -> None:
     up = start("x" * 120).ready()
     assert not (up.data / "valkey" / "v.sock").exists()
