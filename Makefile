@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo run setup test test-full lint format audit lock clean
+.PHONY: help demo run setup test test-full lint format openapi audit lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ format: ## Let ruff rewrite what it can
 	@scripts/setup.sh dev
 	@$(PY) -m ruff check --fix-only --quiet .
 	@$(PY) -m ruff format .
+
+openapi: ## Write the snapshots of the contracts' OpenAPI documents anew (tests/contracts/*/openapi.json)
+	@scripts/setup.sh dev
+	@$(PY) scripts/openapi.py
 
 audit: ## Look the installed packages up in an advisory database ("not audited" where none is reached)
 	@scripts/setup.sh dev
