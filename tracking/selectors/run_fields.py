@@ -1,0 +1,60 @@
+"""What a project's runs really use: config paths, metrics and tags, for completion and the choice of columns."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from tracking.filters.completion import Known, quoted
+from tracking.filters.fields import MAX_PARTS, is_nameable
+
+if TYPE_CHECKING:
+    from tracking.models import Project, User
+
+# However large a project is, looking at it costs this much: its newest runs, and so many series of theirs.
+RUNS = 500
+SERIES = 20_000
+PATHS = 500
+VALUES = 20  # kept for each path
+MAX_VALUE = 60  # characters of a text worth offering
+
+
+def known_fields(*, user: "User", project: "Project") -> Known:
+    """The names met in the project's newest runs, the most frequent first. Two queries."""
+    from tracking.models import MetricSeries, Run
+
+    newest = Run.objects.visible_to(user).filter(project=project, deleted_at__isnull=True).order_by("-pk")[:RUNS]
+    paths: Counter[tuple[str, ...]] = Counter()
+    values: dict[tuple[str, ...], Counter[str]] = {}
+    tags: Counter[str] = Counter()
+    keys = []
+    for key, config, own_tags in newest.values_list("pk", "config", "tags"):
+        keys.append(key)
+        tags.update(tag for tag in own_tags if isinstance(tag, str))
+        for path, value in _leaves(config):
+            if path not in paths and len(paths) >= PATHS:
+                continue
+            paths[path] += 1
+            if isinstance(value, str) and len(value) <= MAX_VALUE:
+                values.setdefault(path, Counter())[quoted(value)] += 1
+    series = MetricSeries.objects.filter(run_id__in=keys).order_by("-run_id").values_list("name", flat=True)[:SERIES]
+    metrics = Counter(name for name in series if is_nameable(name))
+    return Known(
+        config=_by_frequency(paths),
+        metrics=_by_frequency(metrics),
+        tags=_by_frequency(tags),
+        values={path: _by_frequency(found)[:VALUES] for path, found in values.items()},
+    )
+
+
+def _leaves(config: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if isinstance(config, dict) and config and len(path) < MAX_PARTS:
+        for name, value in config.items():
+            if is_nameable(name):
+                yield from _leaves(value, (*path, name))
+    elif path:
+        yield path, config
+
+
+def _by_frequency(counter: Counter[Any]) -> list[Any]:
+    """The most frequent first; in the order of their names where they are as frequent."""
+    return sorted(counter, key=lambda name: (-counter[name], name))
