@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import UserCreationForm
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -14,6 +13,7 @@ from django.utils.safestring import SafeString
 from automl_site.admin import OperatorAdmin, TruthAdmin, act_on_each
 from automl_site.errors import Conflict
 from tracking import store
+from tracking.admin_forms import PasswordForm, ProjectForm, UserAddForm, UserChangeForm
 from tracking.models import (
     ApiKey,
     IdempotencyKey,
@@ -34,15 +34,11 @@ SPARKLINE_POINTS = 60
 SPARKLINE_SIZE = (160, 32)
 
 
-class UserAddForm(UserCreationForm):
-    class Meta(UserCreationForm.Meta):
-        model = User
-        fields = ("username", "email")
-
-
 @admin.register(User)
 class UserAdmin(OperatorAdmin, DjangoUserAdmin):
+    form = UserChangeForm
     add_form = UserAddForm
+    change_password_form = PasswordForm
     add_fieldsets = ((None, {"classes": ("wide",), "fields": ("username", "email", "password1", "password2")}),)
     list_display = ("username", "email", "is_active", "is_staff", "is_superuser", "last_login", "created_at")
     list_filter = ("is_active", "is_staff", "is_superuser", "created_at")
@@ -50,6 +46,19 @@ class UserAdmin(OperatorAdmin, DjangoUserAdmin):
     readonly_fields = ("last_login", "date_joined", "created_at", "updated_at")
     ordering = ("username",)
     actions = ["deactivate", "activate"]
+
+    def get_form(self, request: HttpRequest, obj: User | None = None, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, **kwargs)
+        form.is_own = obj is not None and obj.pk == request.user.pk
+        return form
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        wanted = obj.is_active
+        if change and "is_active" in form.changed_data:
+            obj.is_active = not wanted  # as it was: what follows from the change is the services' affair
+        super().save_model(request, obj, form, change)
+        if obj.is_active != wanted:
+            (user_activate if wanted else user_deactivate)(user=obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # deactivating keeps what others build on; deleting would take their models away
@@ -96,7 +105,13 @@ class ProjectAdmin(OperatorAdmin):
     list_select_related = ("owner",)
     autocomplete_fields = ("owner",)
     readonly_fields = ("kind", "created_at", "updated_at", "deleted_at")
+    form = ProjectForm
     inlines = [MemberInline]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Project | None = None) -> tuple[str, ...]:
+        # Each user has one project that jobs go to; it would be the new owner's second.
+        own_jobs = obj is not None and obj.kind == Project.Kind.JOBS
+        return (*self.readonly_fields, "owner") if own_jobs else self.readonly_fields
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Project]:
         return super().get_queryset(request).annotate(runs_in_it=Count("runs"))

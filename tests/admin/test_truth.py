@@ -11,13 +11,13 @@ from django.test import Client
 
 from datasets_app.models import Dataset
 from jobs.models import Attempt, Job, TrainedModel
-from tests.admin.test_walk import MODELS, address, name_of
+from tests.admin.test_walk import ADDED_BY_HAND, DELETED_BY_HAND, MODELS, address, name_of
 from tests.pages_server.things import Things
 from tracking.models import ApiKey, MetricSeries, Project, Run, User
 from tracking.services.accounts import api_key_create
 from tracking.tokens import authenticate_token
 
-TRUTHS = [model for model in MODELS if name_of(model) not in {"user", "group", "project", "projectmember"}]
+TRUTHS = [model for model in MODELS if name_of(model) not in ADDED_BY_HAND]
 
 
 def act(client: Client, model: type[Model], action: str, *rows: Model) -> str:
@@ -48,7 +48,7 @@ def test_nothing_of_what_the_platform_writes_is_changed_by_hand(
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_rows_are_not_deleted_by_the_dozen(admin_client: Client, everything: Things, model: type[Model]) -> None:
     if admin.site._registry[model].has_delete_permission(admin_client.get("/admin/").wsgi_request):
-        assert name_of(model) in {"group", "projectmember"}
+        assert name_of(model) in DELETED_BY_HAND
         return
     before = model._default_manager.count()
     act(admin_client, model, "delete_selected", *model._default_manager.all())

@@ -90,6 +90,13 @@ def _identity_errors(user: User) -> dict[str, list[str]]:
     return errors
 
 
+def identity_check(*, user: User) -> None:
+    """Raises InvalidSpec by field for a name or an address that `user`, not saved yet, may not have."""
+    errors = _identity_errors(user)
+    if errors:
+        raise InvalidSpec(errors=errors)
+
+
 def profile_update(*, user: User, first_name: str, last_name: str, email: str) -> None:
     """Change one's own names and e-mail address. Raises InvalidSpec by field."""
     changed = User.objects.get(pk=user.pk)
