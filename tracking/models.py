@@ -18,7 +18,14 @@ from django.db.models.functions import Lower
 from django.utils import timezone
 
 from automl_site.rates import parse_rate
-from tracking.querysets import ApiKeyQuerySet, ProjectQuerySet, RunQuerySet, RunScopedQuerySet, UserRateQuerySet
+from tracking.querysets import (
+    ApiKeyQuerySet,
+    ProjectQuerySet,
+    RunQuerySet,
+    RunScopedQuerySet,
+    SavedViewQuerySet,
+    UserRateQuerySet,
+)
 
 
 class User(AbstractUser):
@@ -187,6 +194,27 @@ class Run(models.Model):
     class Meta:
         ordering = ["-pk"]
         indexes = [models.Index(fields=["project", "-id"], name="run_by_project")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SavedView(models.Model):
+    """A state of a project's runs table under a name: one's own, or shared with all who see the project."""
+
+    project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="saved_views")
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_views")
+    name = models.CharField(max_length=100)
+    address = models.TextField(blank=True, validators=[MaxLengthValidator(8000)])  # the query of the page's address
+    is_shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    objects = SavedViewQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["project", "name", "pk"]
+        constraints = [models.UniqueConstraint(fields=["project", "owner", "name"], name="saved_view_name_once")]
 
     def __str__(self) -> str:
         return self.name

@@ -18,6 +18,9 @@ class ProjectQuerySet(models.QuerySet):
         """Not in the trash."""
         return self.filter(deleted_at__isnull=True)
 
+    def trashed(self) -> Self:
+        return self.filter(deleted_at__isnull=False)
+
     def visible_to(self, user: "User | Any") -> Self:
         """Own projects, those one is a member of, public ones; all for superusers. Trashed ones too: see `live`."""
         if user is not None and user.is_superuser:
@@ -27,14 +30,30 @@ class ProjectQuerySet(models.QuerySet):
         shared = ProjectMember.objects.filter(user_id__in=acts_as(user)).values("project_id")
         return self.filter(Q(owner_id__in=acts_as(user)) | Q(pk__in=shared) | Q(is_public=True))
 
+    def listed_for(self, user: "User | Any") -> Self:
+        """What one's lists show: own and shared projects, not the public ones of others; all for superusers."""
+        if user is not None and user.is_superuser:
+            return self
+        return self._with_role(user, ("viewer", "editor", "owner"))
+
     def changeable_by(self, user: "User | Any") -> Self:
         """Projects in which `user` may log, submit and edit: own ones, and those where one is editor or owner."""
         if user is not None and user.is_superuser:
             return self
+        return self._with_role(user, ("editor", "owner"))
+
+    def owned_by(self, user: "User | Any") -> Self:
+        """Projects that `user` may rename, share and delete: own ones, and those where one has the role owner."""
+        if user is not None and user.is_superuser:
+            return self
+        return self._with_role(user, ("owner",))
+
+    def _with_role(self, user: "User | Any", roles: tuple[str, ...]) -> Self:
         from tracking.models import ProjectMember
 
-        editing = ProjectMember.objects.filter(user_id__in=acts_as(user), role__in=("editor", "owner"))
-        return self.filter(Q(owner_id__in=acts_as(user)) | Q(pk__in=editing.values("project_id")))
+        users = acts_as(user)
+        members = ProjectMember.objects.filter(user_id__in=users, role__in=roles)
+        return self.filter(Q(owner_id__in=users) | Q(pk__in=members.values("project_id")))
 
 
 def _projects() -> ProjectQuerySet:
@@ -53,6 +72,11 @@ class ProjectScopedQuerySet(models.QuerySet):
             return self
         return self.filter(**{f"{self.project_path}__in": _projects().visible_to(user)})
 
+    def listed_for(self, user: "User | Any") -> Self:
+        if user is not None and user.is_superuser:
+            return self
+        return self.filter(**{f"{self.project_path}__in": _projects().listed_for(user)})
+
     def changeable_by(self, user: "User | Any") -> Self:
         if user is not None and user.is_superuser:
             return self
@@ -61,11 +85,32 @@ class ProjectScopedQuerySet(models.QuerySet):
 
 class RunQuerySet(ProjectScopedQuerySet):
     def live(self) -> Self:
+        """Neither they nor their project in the trash."""
         return self.filter(deleted_at__isnull=True, project__deleted_at__isnull=True)
+
+    def trashed(self) -> Self:
+        """Thrown away by themselves: a run of a trashed project comes back with its project."""
+        return self.filter(deleted_at__isnull=False, project__deleted_at__isnull=True)
 
 
 class RunScopedQuerySet(ProjectScopedQuerySet):
     project_path = "run__project"
+
+
+class SavedViewQuerySet(ProjectScopedQuerySet):
+    def visible_to(self, user: "User | Any") -> Self:
+        """One's own, and the shared ones of the projects that one sees; all for superusers."""
+        if user is not None and user.is_superuser:
+            return self
+        return super().visible_to(user).filter(Q(owner_id__in=acts_as(user)) | Q(is_shared=True))
+
+    def changeable_by(self, user: "User | Any") -> Self:
+        """One's own, and the shared ones of the projects that one may edit."""
+        if user is not None and user.is_superuser:
+            return self
+        own = Q(owner_id__in=acts_as(user))
+        editable = Q(is_shared=True, project__in=_projects().changeable_by(user))
+        return super().visible_to(user).filter(own | editable)
 
 
 class ApiKeyQuerySet(models.QuerySet):
