@@ -1,11 +1,40 @@
-"""/auth…"""
+"""/auth…, /projects…, /runs… and /metrics…"""
 
 from api.base.urls import contract_path
-from api.tracking.views import LoginView, MeView, RefreshView, RegisterView
+from api.tracking.auth_views import LoginView, MeView, RefreshView, RegisterView
+from api.tracking.metric_views import MetricViewSet
+from api.tracking.views import MemberViewSet, ProjectViewSet, RunViewSet
+
+# At most as many digits as an id can have: what is none is an unknown path.
+PROJECT = "projects/(?P<project_id>[0-9]{1,19})"
+RUN = "runs/(?P<run_id>[0-9]{1,19})"
+METRICS = "metrics/(?P<run_id>[0-9]{1,19})"
+CHANGE = {"put": "update", "patch": "update", "delete": "destroy"}
 
 urlpatterns = [
     contract_path("auth/register", RegisterView.as_view(), name="tracking-register"),
     contract_path("auth/login", LoginView.as_view(), name="tracking-login"),
     contract_path("auth/refresh", RefreshView.as_view(), name="tracking-refresh"),
     contract_path("auth/me", MeView.as_view(), name="tracking-me"),
+    contract_path("projects", ProjectViewSet.as_view({"get": "list", "post": "create"}), name="tracking-projects"),
+    contract_path(PROJECT, ProjectViewSet.as_view({"get": "retrieve", **CHANGE}), name="tracking-project"),
+    contract_path(f"{PROJECT}/restore", ProjectViewSet.as_view({"post": "restore"}), name="tracking-project-restore"),
+    contract_path(
+        f"{PROJECT}/members", MemberViewSet.as_view({"get": "list", "post": "create"}), name="tracking-members"
+    ),
+    contract_path(
+        f"{PROJECT}/members/(?P<user_id>[0-9]{{1,19}})", MemberViewSet.as_view(CHANGE), name="tracking-member"
+    ),
+    contract_path("runs", RunViewSet.as_view({"get": "list", "post": "create"}), name="tracking-runs"),
+    contract_path(RUN, RunViewSet.as_view({"get": "retrieve", **CHANGE}), name="tracking-run"),
+    contract_path(f"{RUN}/restore", RunViewSet.as_view({"post": "restore"}), name="tracking-run-restore"),
+    contract_path(METRICS, MetricViewSet.as_view({"get": "list", "post": "create"}), name="tracking-metrics"),
+    contract_path(f"{METRICS}/batch", MetricViewSet.as_view({"post": "batch"}), name="tracking-metrics-batch"),
+    contract_path(f"{METRICS}/summary", MetricViewSet.as_view({"get": "summary"}), name="tracking-metrics-summary"),
+    # A name may hold slashes and line ends, so the last slash is the view's to read.
+    contract_path(
+        f"{METRICS}/history/(?P<metric_name>(?s:.+))",
+        MetricViewSet.as_view({"get": "history"}),
+        name="tracking-metrics-history",
+    ),
 ]

@@ -1,86 +1,197 @@
-"""The tracking contract's /auth."""
+"""The tracking contract's projects and runs: each view validates, calls one service or selector, and renders."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
-from rest_framework.permissions import AllowAny
+from django.db.models import QuerySet
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
 
-from api.base.parsers import FormParser, JSONParser
-from api.base.throttling import RegisterThrottle
+from api.tracking import documents
+from api.tracking.documents import answered, sent
 from api.tracking.serializers import (
-    TrackingLoginIn,
-    TrackingRefreshIn,
-    TrackingRegisterIn,
-    TrackingTokenOut,
-    TrackingUserOut,
+    TrackingMemberChangeIn,
+    TrackingMemberIn,
+    TrackingMemberOut,
+    TrackingProjectChangeIn,
+    TrackingProjectIn,
+    TrackingProjectListIn,
+    TrackingProjectOut,
+    TrackingRunChangeIn,
+    TrackingRunIn,
+    TrackingRunItemOut,
+    TrackingRunListIn,
+    TrackingRunOut,
 )
-from automl_site.origins import client_address
-from tracking.models import User
-from tracking.services.accounts import credentials_check, tokens_issue, tokens_refresh, user_register
+from automl_site.errors import InvalidSpec
+from tracking.selectors.projects import member_list, project_get, project_list, project_to_change
+from tracking.selectors.runs import run_get, run_list
+from tracking.services.members import member_add, member_remove, member_role_set
+from tracking.services.projects import project_create, project_update
+from tracking.services.runs import run_create, run_update
+from tracking.services.trash import project_restore, project_trash, run_restore, run_trash
 
 
-class _CredentialsView(APIView):
-    """The credentials are in the body; what else the request carries (an old token, a session) is not looked at."""
-
-    authentication_classes: list[Any] = []
-    permission_classes = [AllowAny]
-    throttle_classes: list[Any] = []
-
-
-def _token_answer(access: str, refresh: str) -> Response:
-    # RFC 6749: an answer with a token is kept by no cache.
-    return Response(
-        {"access_token": access, "token_type": "bearer", "refresh_token": refresh},
-        headers={"Cache-Control": "no-store"},
-    )
+def checked(serializer: type[serializers.Serializer], data: Any) -> dict[str, Any]:
+    """What the serializer takes of `data`; `null` is the same as leaving a field out. Raises ValidationError."""
+    order = serializer(data=data)
+    order.is_valid(raise_exception=True)
+    return {name: value for name, value in order.validated_data.items() if value is not None}
 
 
-class RegisterView(_CredentialsView):
-    """Register a new user."""
-
-    throttle_classes = [RegisterThrottle]
-
-    @extend_schema(request=TrackingRegisterIn, responses={201: TrackingUserOut})
-    def post(self, request: Request) -> Response:
-        order = TrackingRegisterIn(data=request.data)
-        order.is_valid(raise_exception=True)
-        user = user_register(**order.validated_data)
-        return Response(TrackingUserOut(user).data, status=201)
+def page_response(rows: QuerySet, shown: type[serializers.Serializer], query: Mapping[str, Any]) -> Response:
+    """The asked part of the rows as a bare list, as the document shows lists; their number is a header."""
+    page = rows[query["skip"] : query["skip"] + query["limit"]]
+    return Response(shown(page, many=True).data, headers={"X-Total-Count": str(rows.count())})
 
 
-class LoginView(_CredentialsView):
-    """Sign in and get an access token."""
-
-    parser_classes = [FormParser, JSONParser]
+class ProjectViewSet(ViewSet):
+    """Projects."""
 
     @extend_schema(
-        request={"application/x-www-form-urlencoded": TrackingLoginIn, "application/json": TrackingLoginIn},
-        responses={200: TrackingTokenOut},
+        parameters=[TrackingProjectListIn],
+        responses={200: TrackingProjectOut(many=True)},
+        examples=[answered(documents.PROJECT)],
     )
-    def post(self, request: Request) -> Response:
-        form = TrackingLoginIn(data=request.data)
-        form.is_valid(raise_exception=True)
-        user = credentials_check(**form.validated_data, address=client_address(request.META))
-        return _token_answer(*tokens_issue(user=user))
+    def list(self, request: Request) -> Response:
+        """List the caller's own and shared projects, newest first; `X-Total-Count` says how many there are."""
+        query = checked(TrackingProjectListIn, request.query_params)
+        return page_response(project_list(user=request.user, name=query.get("name")), TrackingProjectOut, query)
+
+    @extend_schema(
+        request=TrackingProjectIn,
+        responses={201: TrackingProjectOut},
+        examples=[sent(documents.PROJECT_IN), answered(documents.PROJECT, "201")],
+    )
+    def create(self, request: Request) -> Response:
+        """Create a new project."""
+        project = project_create(owner=request.user, **checked(TrackingProjectIn, request.data))
+        return Response(TrackingProjectOut(project).data, status=201)
+
+    @extend_schema(responses={200: TrackingProjectOut}, examples=[answered(documents.PROJECT)])
+    def retrieve(self, request: Request, project_id: str) -> Response:
+        """Get a specific project."""
+        return Response(TrackingProjectOut(project_get(user=request.user, project_id=int(project_id))).data)
+
+    @extend_schema(
+        request=TrackingProjectChangeIn,
+        responses={200: TrackingProjectOut},
+        examples=[sent(documents.PROJECT_CHANGE), answered({**documents.PROJECT, **documents.PROJECT_CHANGE})],
+    )
+    def update(self, request: Request, project_id: str) -> Response:
+        """Update a project: the fields that are given. For its owners."""
+        changes = checked(TrackingProjectChangeIn, request.data)
+        project = project_update(user=request.user, project_id=int(project_id), changes=changes)
+        return Response(TrackingProjectOut(project).data)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, project_id: str) -> Response:
+        """Delete a project: it goes into the trash, and for good after 30 days. For its owners."""
+        project_trash(user=request.user, project_id=int(project_id))
+        return Response(status=204)
+
+    @extend_schema(request=None, responses={200: TrackingProjectOut}, examples=[answered(documents.PROJECT)])
+    def restore(self, request: Request, project_id: str) -> Response:
+        """Take a project out of the trash (an extension)."""
+        project = project_restore(user=request.user, project_id=int(project_id))
+        return Response(TrackingProjectOut(project).data)
 
 
-class RefreshView(_CredentialsView):
-    """Exchange a refresh token for a new pair of tokens."""
+class MemberViewSet(ViewSet):
+    """Who belongs to a project (an extension). Members are named by their user's id."""
 
-    @extend_schema(request=TrackingRefreshIn, responses={200: TrackingTokenOut})
-    def post(self, request: Request) -> Response:
-        order = TrackingRefreshIn(data=request.data)
-        order.is_valid(raise_exception=True)
-        return _token_answer(*tokens_refresh(**order.validated_data))
+    @extend_schema(responses={200: TrackingMemberOut(many=True)}, examples=[answered(documents.MEMBER)])
+    def list(self, request: Request, project_id: str) -> Response:
+        """List the project's members; its owner comes first."""
+        members = member_list(user=request.user, project_id=int(project_id))
+        return Response(TrackingMemberOut(members, many=True).data)
+
+    @extend_schema(
+        request=TrackingMemberIn,
+        responses={201: TrackingMemberOut},
+        examples=[sent(documents.MEMBER_IN), answered(documents.MEMBER, "201")],
+    )
+    def create(self, request: Request, project_id: str) -> Response:
+        """Add a user by name or e-mail address. For owners."""
+        order = checked(TrackingMemberIn, request.data)
+        member = member_add(user=request.user, project_id=int(project_id), **order)
+        return Response(TrackingMemberOut(member).data, status=201)
+
+    @extend_schema(
+        request=TrackingMemberChangeIn,
+        responses={200: TrackingMemberOut},
+        examples=[sent({"role": "editor"}), answered(documents.MEMBER)],
+    )
+    def update(self, request: Request, project_id: str, user_id: str) -> Response:
+        """Give a member another role. For owners."""
+        role = checked(TrackingMemberChangeIn, request.data)["role"]
+        member = member_role_set(user=request.user, project_id=int(project_id), member_id=int(user_id), role=role)
+        return Response(TrackingMemberOut(member).data)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, project_id: str, user_id: str) -> Response:
+        """Take a member out (owners), or leave (everyone)."""
+        member_remove(user=request.user, project_id=int(project_id), member_id=int(user_id))
+        return Response(status=204)
 
 
-class MeView(APIView):
-    """The current user."""
+class RunViewSet(ViewSet):
+    """Runs."""
 
-    @extend_schema(responses={200: TrackingUserOut})
-    def get(self, request: Request) -> Response:
-        user: User = request.user
-        return Response(TrackingUserOut(user).data)
+    @extend_schema(
+        parameters=[TrackingRunListIn],
+        responses={200: TrackingRunItemOut(many=True)},
+        examples=[answered(documents.RUN_ITEM)],
+    )
+    def list(self, request: Request) -> Response:
+        """List a project's runs, or those of all the caller's projects, newest first."""
+        query = checked(TrackingRunListIn, request.query_params)
+        runs = run_list(user=request.user, project_id=query.get("project_id")).defer("config", "notes")
+        return page_response(runs, TrackingRunItemOut, query)
+
+    @extend_schema(
+        parameters=[OpenApiParameter("project_id", int, required=True, description="ID of the project")],
+        request=TrackingRunIn,
+        responses={201: TrackingRunOut},
+        examples=[sent(documents.RUN_IN), answered(documents.RUN, "201")],
+    )
+    def create(self, request: Request) -> Response:
+        """Create a new run in a project."""
+        given = checked(
+            TrackingRunListIn,
+            {"project_id": request.query_params.get("project_id")} if ("project_id" in request.query_params) else {},
+        )
+        if "project_id" not in given:
+            raise InvalidSpec(errors={"project_id": ["Required, in the address: POST /runs/?project_id=1"]})
+        order = {"config": {}, "tags": [], **checked(TrackingRunIn, request.data)}
+        project = project_to_change(user=request.user, project_id=given["project_id"])
+        return Response(TrackingRunOut(run_create(project=project, **order)).data, status=201)
+
+    @extend_schema(responses={200: TrackingRunOut}, examples=[answered(documents.RUN)])
+    def retrieve(self, request: Request, run_id: str) -> Response:
+        """Get a specific run."""
+        return Response(TrackingRunOut(run_get(user=request.user, run_id=int(run_id))).data)
+
+    @extend_schema(
+        request=TrackingRunChangeIn,
+        responses={200: TrackingRunOut},
+        examples=[sent(documents.RUN_CHANGE), answered({**documents.RUN, **documents.RUN_CHANGE})],
+    )
+    def update(self, request: Request, run_id: str) -> Response:
+        """Update a run: the fields that are given. Ending it sets `ended_at`, going on clears it."""
+        changes = checked(TrackingRunChangeIn, request.data)
+        return Response(TrackingRunOut(run_update(user=request.user, run_id=int(run_id), changes=changes)).data)
+
+    @extend_schema(responses={204: None})
+    def destroy(self, request: Request, run_id: str) -> Response:
+        """Delete a run: it goes into the trash, and for good after 30 days."""
+        run_trash(user=request.user, run_id=int(run_id))
+        return Response(status=204)
+
+    @extend_schema(request=None, responses={200: TrackingRunOut}, examples=[answered(documents.RUN)])
+    def restore(self, request: Request, run_id: str) -> Response:
+        """Take a run out of the trash (an extension)."""
+        return Response(TrackingRunOut(run_restore(user=request.user, run_id=int(run_id))).data)

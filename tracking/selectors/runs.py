@@ -8,9 +8,11 @@ import numpy as np
 
 from automl_site.errors import Forbidden, NotFound
 from tracking import store
+from tracking.selectors.projects import project_get, project_to_change
 
 if TYPE_CHECKING:
     from tracking.models import LogLine, Run, User
+    from tracking.querysets import RunQuerySet
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,38 @@ def run_get(*, user: "User", run_id: int) -> "Run":
             raise Forbidden()
         raise NotFound()
     return run
+
+
+def run_to_change(*, user: "User", run_id: int) -> "Run":
+    """The same, for who may log into it and edit it (editor, owner). Raises NotFound, Forbidden."""
+    from tracking.models import Run
+
+    run = Run.objects.live().select_related("project").changeable_by(user).filter(pk=run_id).first()
+    if run is None:
+        run_get(user=user, run_id=run_id)
+        raise Forbidden()
+    return run
+
+
+def run_list(*, user: "User", project_id: int | None = None) -> "RunQuerySet":
+    """Runs of one project, or of all that are the user's own or shared with it; newest first.
+
+    Raises NotFound, Forbidden: of the project (a public one of others may be listed).
+    """
+    from tracking.models import Run
+
+    runs = Run.objects.live().order_by("-pk")
+    if project_id is None:
+        return runs.listed_for(user)
+    return runs.filter(project=project_get(user=user, project_id=project_id))
+
+
+def run_trash_list(*, user: "User", project_id: int) -> "RunQuerySet":
+    """The project's runs that the user may restore, the last deleted first. Raises NotFound, Forbidden."""
+    from tracking.models import Run
+
+    project = project_to_change(user=user, project_id=project_id)
+    return Run.objects.trashed().filter(project=project).order_by("-deleted_at", "-pk")
 
 
 def chart_series(

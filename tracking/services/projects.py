@@ -1,12 +1,18 @@
-"""Writes of projects."""
+"""Writes of projects. Who belongs to one: `members`; what happens to deleted ones: `trash`."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 from automl_site.errors import Forbidden, InvalidSpec, NotFound
 from tracking import text
 from tracking.models import Project, User
+from tracking.selectors.projects import project_to_own
 
 JOBS_PROJECT_NAME = "Jobs"
+EDITABLE = {"name", "description", "is_public"}
 
 
 def project_create(*, owner: User, name: str, description: str = "", is_public: bool = False) -> Project:
@@ -16,19 +22,44 @@ def project_create(*, owner: User, name: str, description: str = "", is_public: 
         InvalidSpec: name or description; `errors` names the field.
     """
     project = Project(owner=owner, name=name.strip(), description=description, is_public=is_public)
+    _refuse_unkeepable(project)
+    project.save(force_insert=True)
+    return project
+
+
+def project_update(*, user: User, project_id: int, changes: Mapping[str, Any]) -> Project:
+    """Set what is given of name, description and is_public.
+
+    Raises:
+        NotFound, Forbidden: `user` may not see the project, or is not its owner.
+        InvalidSpec: name or description; `errors` names the field.
+    """
+    project = project_to_own(user=user, project_id=project_id)
+    for field in EDITABLE & changes.keys():
+        setattr(project, field, changes[field].strip() if field == "name" else changes[field])
+    _refuse_unkeepable(project)
+    project.updated_at = timezone.now()
+    # Of a live one only: who put it into the trash meanwhile is not undone.
+    written = {
+        field: getattr(project, field) for field in (*EDITABLE, "updated_at") if field in {*changes, "updated_at"}
+    }
+    if not Project.objects.filter(pk=project.pk, deleted_at__isnull=True).update(**written):
+        raise NotFound()
+    return project
+
+
+def _refuse_unkeepable(project: Project) -> None:
     errors = {
         field: ["It may not contain NUL characters or half a surrogate pair."]
         for field in ("name", "description")
         if not text.is_storable(getattr(project, field))
     }
     try:
-        project.clean_fields(exclude=["owner"])
+        project.clean_fields(exclude=["owner", *errors])
     except ValidationError as error:
         errors |= error.message_dict
     if errors:
         raise InvalidSpec(errors=errors)
-    project.save(force_insert=True)
-    return project
 
 
 def jobs_project(user: User) -> Project:

@@ -1,0 +1,157 @@
+"""The tracking contract's metrics."""
+
+from typing import Any
+
+import numpy as np
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.viewsets import ViewSet
+
+from api.tracking import documents
+from api.tracking.documents import answered, sent
+from api.tracking.metric_bodies import parse_batch, parse_point
+from api.tracking.serializers import (
+    TrackingBatchIn,
+    TrackingHistoryIn,
+    TrackingHistoryOut,
+    TrackingLoggedOut,
+    TrackingMetricIn,
+    TrackingMetricListIn,
+    TrackingMetricOut,
+    TrackingSummaryOut,
+)
+from api.tracking.views import checked
+from automl_site.errors import NotFound
+from tracking import store
+from tracking.selectors.metrics import metric_history, metric_page
+from tracking.selectors.runs import run_get, run_to_change
+from tracking.services.metrics import Idempotency, points_log
+from tracking.stream import json_number, timestamp
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    str,
+    OpenApiParameter.HEADER,
+    description="A repetition with the same key and body within a day adds nothing and is answered the same.",
+)
+
+
+class MetricViewSet(ViewSet):
+    """The points of a run's metrics."""
+
+    allow_nan_json = True  # Python's json writes a diverged loss so
+
+    @extend_schema(
+        parameters=[IDEMPOTENCY_KEY],
+        request=TrackingMetricIn,
+        responses={201: TrackingMetricOut},
+        examples=[sent(documents.METRIC_IN), answered(documents.METRIC, "201")],
+    )
+    def create(self, request: Request, run_id: str) -> Response:
+        """Log a single metric."""
+        idempotency = _idempotency(request)
+        run = run_to_change(user=request.user, run_id=int(run_id))
+        point = parse_point(request.data)
+        answer = points_log(run_id=run.pk, points=[point], single=True, idempotency=idempotency)
+        return Response(answer, status=201)
+
+    @extend_schema(
+        parameters=[IDEMPOTENCY_KEY],
+        request=TrackingBatchIn,
+        responses={201: TrackingLoggedOut},
+        examples=[
+            sent(documents.BATCH_METRICS, "one step of many metrics"),
+            sent(documents.BATCH_POINTS, "points"),
+            sent(documents.BATCH_SERIES, "columns"),
+            answered(documents.LOGGED, "201"),
+        ],
+    )
+    def batch(self, request: Request, run_id: str) -> Response:
+        """Log multiple metrics at once, whole or not at all."""
+        idempotency = _idempotency(request)
+        run = run_to_change(user=request.user, run_id=int(run_id))
+        points = parse_batch(request.data)
+        return Response(points_log(run_id=run.pk, points=points, idempotency=idempotency), status=201)
+
+    @extend_schema(
+        parameters=[TrackingMetricListIn],
+        responses={200: TrackingMetricOut(many=True)},
+        examples=[answered(documents.METRIC)],
+    )
+    def list(self, request: Request, run_id: str) -> Response:
+        """Get the points of a run's metrics, by time, then step."""
+        query = checked(TrackingMetricListIn, request.query_params)
+        run = run_get(user=request.user, run_id=int(run_id))
+        page, total = metric_page(run=run, name=query.get("metric_name"), skip=query["skip"], limit=query["limit"])
+        points = [
+            {
+                "id": point.id,
+                "run_id": run.pk,
+                "name": point.name,
+                "value": json_number(point.value),
+                "step": point.step,
+                "timestamp": timestamp(store.moment(point.time)),
+            }
+            for point in page
+        ]
+        return Response(points, headers={"X-Total-Count": str(total)})
+
+    @extend_schema(
+        parameters=[TrackingHistoryIn], responses={200: TrackingHistoryOut}, examples=[answered(documents.HISTORY)]
+    )
+    def history(self, request: Request, run_id: str, metric_name: str) -> Response:
+        """Get the whole history of one metric, by time, then step. Its name may contain slashes."""
+        query = checked(TrackingHistoryIn, request.query_params)
+        run = run_get(user=request.user, run_id=int(run_id))
+        try:
+            columns = metric_history(run=run, name=metric_name, **query)
+        except NotFound:
+            if not metric_name.endswith("/"):
+                raise
+            # With the slash that any address may end with.
+            metric_name = metric_name.removesuffix("/")
+            columns = metric_history(run=run, name=metric_name, **query)
+        # The renderer writes arrays four times as fast as lists.
+        return Response(
+            {
+                "name": metric_name,
+                "values": _json_numbers(columns.values),
+                "steps": np.ascontiguousarray(columns.steps),
+                "timestamps": np.ascontiguousarray(columns.times).view("datetime64[us]"),
+            }
+        )
+
+    @extend_schema(responses={200: TrackingSummaryOut(many=True)}, examples=[answered(documents.SUMMARY)])
+    def summary(self, request: Request, run_id: str) -> Response:
+        """Get summary statistics for all metrics in a run."""
+        run = run_get(user=request.user, run_id=int(run_id))
+        return Response(
+            [
+                {
+                    "name": row.name,
+                    "current_value": json_number(row.last_value),
+                    "min_value": row.min_value,
+                    "max_value": row.max_value,
+                    "mean_value": row.mean_value,
+                    "total_points": row.count,
+                }
+                for row in store.summaries(run.pk)
+            ]
+        )
+
+
+def _idempotency(request: Request) -> Idempotency | None:
+    """What the header asks for. Reads the body as it came, before it is parsed."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    # Its own bytes, not the parsed body: NaN is not equal to itself.
+    return Idempotency.of(user_id=request.user.pk, key=key, path=request.path_info, body=request.body)
+
+
+def _json_numbers(values: store.Floats) -> Any:
+    """An array of numbers as it is, one with NaN or infinities as a list with the contract's words in it."""
+    if np.isfinite(values).all():
+        return np.ascontiguousarray(values)
+    return [json_number(value) for value in values.tolist()]

@@ -1,0 +1,114 @@
+"""The trash: what is deleted is gone from the API at once, can be restored for 30 days, and then goes for good."""
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from automl_site.errors import Forbidden, NotFound
+from tracking import holds, stream
+from tracking.models import Project, Run, User
+from tracking.selectors.projects import project_to_own
+from tracking.selectors.runs import run_to_change
+
+KEPT = timedelta(days=30)
+RUNS_A_SWEEP = 200
+PROJECTS_A_SWEEP = 20
+
+
+@transaction.atomic
+def run_trash(*, user: User, run_id: int) -> None:
+    """Put a run into the trash.
+
+    Raises:
+        NotFound, Forbidden: `user` may not see or not change it.
+        Conflict: a job is alive in it; cancel it first.
+    """
+    run = run_to_change(user=user, run_id=run_id)
+    holds.refuse_if_held(run_ids=[run.pk])
+    now = timezone.now()
+    if Run.objects.live().filter(pk=run.pk).update(deleted_at=now, updated_at=now):
+        stream.append(run_id=run.pk, changes={"run_id": run.pk, "deleted_at": stream.timestamp(now)})
+
+
+@transaction.atomic
+def run_restore(*, user: User, run_id: int) -> Run:
+    """Take a run out of the trash.
+
+    Raises:
+        NotFound: it is not in the trash, or its project is; restore that.
+        Forbidden: `user` may not change it.
+    """
+    run = _trashed_run(user, run_id)
+    if Run.objects.trashed().filter(pk=run.pk).update(deleted_at=None, updated_at=timezone.now()):
+        stream.append(run_id=run.pk, changes={"run_id": run.pk, "deleted_at": None})
+    run.refresh_from_db()
+    return run
+
+
+def run_delete_forever(*, user: User, run_id: int) -> None:
+    """Take a run that lies in the trash away for good. Raises as `run_restore`."""
+    _remove_run(_trashed_run(user, run_id).pk)
+
+
+def project_trash(*, user: User, project_id: int) -> None:
+    """Put a project with all that is in it into the trash.
+
+    Raises:
+        NotFound, Forbidden: `user` may not see it, or is not its owner.
+        Conflict: a job is alive in it; cancel it first.
+    """
+    project = project_to_own(user=user, project_id=project_id)
+    holds.refuse_if_held(project_ids=[project.pk])
+    now = timezone.now()
+    Project.objects.live().filter(pk=project.pk).update(deleted_at=now, updated_at=now)
+
+
+def project_restore(*, user: User, project_id: int) -> Project:
+    """Take a project out of the trash; runs thrown away by themselves stay there. Raises NotFound, Forbidden."""
+    project = project_to_own(user=user, project_id=project_id, trashed=True)
+    Project.objects.trashed().filter(pk=project.pk).update(deleted_at=None, updated_at=timezone.now())
+    project.refresh_from_db()
+    return project
+
+
+def project_empty_trash(*, user: User, project_id: int) -> int:
+    """Take all the project's trashed runs away for good; how many there were. Raises NotFound, Forbidden."""
+    project = project_to_own(user=user, project_id=project_id)
+    runs = list(Run.objects.trashed().filter(project=project).values_list("pk", flat=True))
+    return sum(_remove_run(pk) for pk in runs)
+
+
+def trash_sweep() -> int:
+    """Take away for good what has lain in the trash for 30 days, at most RUNS_A_SWEEP runs of it; how many runs went.
+
+    For the reconciler, which calls it again and again: a project goes once it has no run left.
+    """
+    # No user asks: this cleans up for all.
+    before = timezone.now() - KEPT
+    old = Q(deleted_at__lt=before) | Q(project__deleted_at__lt=before)
+    runs = list(Run.objects.filter(old).order_by("pk").values_list("pk", flat=True)[:RUNS_A_SWEEP])
+    removed = sum(_remove_run(pk) for pk in runs)
+    empty = Project.objects.filter(deleted_at__lt=before, runs__isnull=True).order_by("pk")
+    for project in list(empty[:PROJECTS_A_SWEEP]):
+        # Not by the row that was read: one that was restored meanwhile stays.
+        Project.objects.filter(pk=project.pk, deleted_at__lt=before).delete()
+    return removed
+
+
+def _remove_run(run_id: int) -> int:
+    """One transaction a run, so that one with many points holds the database no longer than its own rows take."""
+    in_trash = Q(deleted_at__isnull=False) | Q(project__deleted_at__isnull=False)
+    _, rows = Run.objects.filter(in_trash, pk=run_id).delete()
+    return rows.get(Run._meta.label, 0)
+
+
+def _trashed_run(user: User, run_id: int) -> Run:
+    trashed = Run.objects.trashed().filter(pk=run_id)
+    run = trashed.changeable_by(user).first()
+    if run is None:
+        if trashed.exists():
+            raise Forbidden()
+        raise NotFound()
+    return run
