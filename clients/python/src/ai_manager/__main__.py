@@ -1,0 +1,7 @@
+"""`python -m ai_manager`."""
+
+import sys
+
+from ai_manager.cli import main
+
+sys.exit(main())

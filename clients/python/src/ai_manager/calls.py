@@ -1,0 +1,120 @@
+"""The calls of the tracking contract that the client makes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from ai_manager.api import Api
+from ai_manager.errors import Refused
+
+PAGE = 1000
+# The run's own config carries it, so that a run whose creation was never answered is found again.
+ENVIRONMENT_KEY = "_environment"
+# Says that this run is logged by a process that beats, and after how many seconds of silence it may be taken for dead.
+HEARTBEAT_HEADER = "X-Run-Heartbeat"
+HEARTBEAT_SECONDS = 30.0
+SILENCE_SECONDS = 120
+SYSTEM_PREFIX = "system/"  # series of the machine, whose steps count samples
+_LOOKED_AT = 50  # of the newest runs with the same name
+# Fields of a run that the document does not show. A server without them is asked again without them.
+_EXTENSIONS = ("status_reason", "started_at")
+
+
+def points_post(api: Api, run_id: int, key: str, series: Mapping[str, Any], *, heartbeat: bool) -> None:
+    """Store points, once for each idempotency key. NaN and infinities go as Python's literals."""
+    headers = {"Idempotency-Key": key}
+    if heartbeat:
+        headers[HEARTBEAT_HEADER] = str(SILENCE_SECONDS)
+    body = json.dumps({"series": series}, separators=(",", ":")).encode()
+    api.call("POST", f"/metrics/{run_id}/batch", body, headers=headers)
+
+
+def beat(api: Api, run_id: int) -> bool:
+    """Say that an idle run is alive: an empty batch, since `/metrics` has the widest rate limit. True: it was taken."""
+    api.call("POST", f"/metrics/{run_id}/batch", {"series": {}}, headers={HEARTBEAT_HEADER: str(SILENCE_SECONDS)})
+    return True
+
+
+def run_update(api: Api, run_id: int, fields: Mapping[str, Any]) -> Any:
+    """Change fields of a run."""
+    try:
+        return api.call("PUT", f"/runs/{run_id}", dict(fields))
+    except Refused as error:
+        documented = {name: value for name, value in fields.items() if name not in _EXTENSIONS}
+        if error.status != 400 or len(documented) == len(fields):
+            raise
+        return api.call("PUT", f"/runs/{run_id}", documented) if documented else None
+
+
+def run_get(api: Api, run_id: int) -> dict[str, Any]:
+    """One run."""
+    return dict(api.call("GET", f"/runs/{run_id}"))
+
+
+def next_step(api: Api, run_id: int) -> int:
+    """One more than the last step of any of the run's series, 0 without any."""
+    steps = [-1]
+    for item in api.call("GET", f"/metrics/{run_id}/summary")[:_LOOKED_AT]:
+        if "last_step" in item:
+            steps.append(int(item["last_step"]))
+        elif not item["name"].startswith(SYSTEM_PREFIX):
+            history = api.call("GET", f"/metrics/{run_id}/history/{quote(item['name'])}?max_points=5")
+            steps += history["steps"]
+    return max(steps) + 1
+
+
+def run_create(api: Api, run: Mapping[str, Any], *, look_first: bool, timeout: float | None = None) -> dict[str, Any]:
+    """The run of `run` (see Outbox), made on the server, in its project, which is made too if need be.
+
+    `look_first`: an earlier attempt may have made it; it is recognised by its uid.
+    """
+    project_id = run.get("project_id") or project_find_or_create(api, run["project"], timeout=timeout)
+    body = run["body"]
+    if look_first and (found := _run_find(api, project_id, body["name"], run["uid"])):
+        return {**found, "project_id": project_id}
+    path = f"/runs/?{urlencode({'project_id': project_id})}"
+    made = api.call("POST", path, body, headers={"Idempotency-Key": run["uid"]}, timeout=timeout)
+    if not isinstance(made, dict) or not isinstance(made.get("id"), int):
+        raise Refused(f"POST {path} was answered without an id of the run.", status=200)
+    return {**made, "project_id": project_id}
+
+
+def _run_find(api: Api, project_id: int, name: str, uid: str) -> dict[str, Any] | None:
+    looked_at = 0
+    for item in pages(api, f"/runs/?project_id={project_id}"):
+        if item.get("name") != name.strip():
+            continue
+        run = item if "config" in item else run_get(api, item["id"])
+        environment = (run.get("config") or {}).get(ENVIRONMENT_KEY)
+        if isinstance(environment, dict) and environment.get("uid") == uid:
+            return run
+        looked_at += 1
+        if looked_at >= _LOOKED_AT:
+            break
+    return None
+
+
+def project_find_or_create(api: Api, name: str, *, timeout: float | None = None) -> int:
+    """The id of the user's own project of that name (the oldest, if there are several); made when there is none."""
+    wanted = name.strip()
+    same_name = [project for project in pages(api, "/projects/") if project["name"] == wanted]
+    if same_name:
+        me = api.call("GET", "/auth/me", timeout=timeout)["id"]
+        own = [project["id"] for project in same_name if project["owner_id"] == me]
+        if own:
+            return int(min(own))
+    return int(api.call("POST", "/projects/", {"name": wanted}, timeout=timeout)["id"])
+
+
+def pages(api: Api, path: str) -> Iterator[dict[str, Any]]:
+    """All items of a list."""
+    skip, mark = 0, "&" if "?" in path else "?"
+    while True:
+        page = api.call("GET", f"{path}{mark}skip={skip}&limit={PAGE}")
+        yield from page
+        skip += len(page)
+        if len(page) < PAGE:
+            return

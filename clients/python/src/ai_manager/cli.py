@@ -1,0 +1,85 @@
+"""The command `ai_manager`."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ai_manager.api import Api, Credentials
+from ai_manager.errors import AIManagerError
+from ai_manager.settings import DEFAULT_URL, Settings, clean_url
+from ai_manager.sync import sync
+from ai_manager.version import __version__
+
+# What a script may rely on: everything was sent; something is left and may be sent later; something was refused.
+SENT, LEFT, REFUSED = 0, 1, 3
+LEFT_STATES = ("away", "busy", "elsewhere")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except AIManagerError as error:
+        print(f"ai_manager: {error}", file=sys.stderr)
+        return LEFT
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ai_manager", description="Experiment tracking for the AutoML platform.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    syncing = commands.add_parser("sync", help="send what runs have left on disk while the server was away")
+    syncing.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="default: the spool of this user")
+    syncing.add_argument("--any-server", action="store_true", help="also what was meant for another address")
+    syncing.add_argument("--patience", type=float, default=60.0, metavar="SECONDS", help="default: 60")
+    _add_server(syncing)
+    syncing.set_defaults(command=_sync)
+    return parser
+
+
+def _add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--api-url", help=f"default: $AI_MANAGER_API_URL, or {DEFAULT_URL}")
+    parser.add_argument("--username", help="default: $AI_MANAGER_USERNAME; the password is asked for, or taken from "
+                        "$AI_MANAGER_PASSWORD; $AI_MANAGER_API_KEY serves instead of both")  # fmt: skip
+
+
+def api_of(options: argparse.Namespace) -> Api:
+    """The server that the options and the environment name.
+
+    Raises:
+        SettingsError: no such address.
+    """
+    url = clean_url(options.api_url or os.environ.get("AI_MANAGER_API_URL", "") or DEFAULT_URL)
+    key = "" if options.username else os.environ.get("AI_MANAGER_API_KEY", "")
+    username = options.username or os.environ.get("AI_MANAGER_USERNAME", "")
+    password = os.environ.get("AI_MANAGER_PASSWORD", "")
+    if username and not key and not password and sys.stdin.isatty():
+        password = getpass.getpass(f"Password of {username}: ")
+    return Api(url, Credentials(api_key=key, username=username, password=password))
+
+
+def _sync(options: argparse.Namespace) -> int:
+    settings = Settings.from_environment()
+    root = options.folder or settings.spool_root()
+    settings = replace(settings, folder=root)
+    states = []
+    for synced in sync(root, api_of(options), settings, any_server=options.any_server, patience=options.patience):
+        run = f" run {synced.run_id}" if synced.run_id is not None else ""
+        detail = f": {synced.detail}" if synced.detail else ""
+        print(f"{synced.state:<10} {synced.folder.name}{run}{detail}")
+        states.append(synced.state)
+    if not states:
+        print(f"Nothing waits in {root}.")
+    if any(state in LEFT_STATES for state in states):
+        return LEFT
+    return REFUSED if any(state != "sent" for state in states) else SENT
