@@ -242,7 +242,7 @@ def main() -> None:
     text = report(latencies, rates, ratios)
     print(text)
     if options.write:
-        write(text)
+        put_between(ROOT / "docs" / "benchmarks.md", MARKERS, text)
 
 
 def report(latencies: dict[str, list[float]], rates: dict[str, list[float]], ratios: list[tuple[float, float]]) -> str:
@@ -270,12 +270,11 @@ def report(latencies: dict[str, list[float]], rates: dict[str, list[float]], rat
     return "\n".join(lines)
 
 
-def write(text: str) -> None:
-    path = ROOT / "docs" / "benchmarks.md"
-    page = path.read_text()
-    head, rest = page.split(MARKERS[0])
-    _, tail = rest.split(MARKERS[1])
-    path.write_text(f"{head}{MARKERS[0]}\n{text}\n{MARKERS[1]}{tail}")
+def put_between(path: Path, markers: tuple[str, str], text: str) -> None:
+    """Replace what stands between the two markers of a page."""
+    head, rest = path.read_text().split(markers[0])
+    _, tail = rest.split(markers[1])
+    path.write_text(f"{head}{markers[0]}\n{text}\n{markers[1]}{tail}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,324 @@
+"""This platform's tracking against MLflow's server, tuned (uvloop; 2 and 4 workers), on SQLite and on PostgreSQL.
+
+    python -m bench.tracking [--quick] [--rounds 3] [--only NAME …] [--databases sqlite postgres] [--write]
+
+All servers run at once on this machine and are measured in turn, round by round, by one client. Each figure of ours
+is divided by the better of MLflow's two on the same database. MLflow is installed into `.bench/` when first needed.
+
+    point       one point a request, one client: p50
+    points      one point a request, 16 clients: requests a second
+    batches     1,000 points a request, 4 clients: points a second
+    loops       8 runs x 1,000 steps x 5 metrics through each one's own client library: steps a second
+    chart       of a series of a million points: ours thinned to 2,000, MLflow's page's sample of 320
+    history     all points of that series
+    page        100 of 10,000 runs
+    filter      100 of them that a condition on a metric chooses, sorted by that metric
+    mixed       50 clients for 30 s: 80 % points and batches, 20 % reads; p99
+    bytes       on disk for a point, of the million
+
+`--write` puts the table into docs/benchmarks.md between its markers; `--quick` measures a tenth, to try the script.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import datetime
+import math
+import os
+import platform as machine
+import random
+import statistics
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.job_overhead import put_between
+from bench.load import Connection, Step, drive
+from bench.platform import ROOT, postgres
+from bench.trackers import BATCH, Ours, Tracker, mlflow, mlflow_python, ours
+
+MARKERS = ("<!-- tracking: begin -->", "<!-- tracking: end -->")
+METRICS = ("loss", "accuracy", "lr", "grad_norm", "throughput")
+
+
+@dataclass(frozen=True)
+class Size:
+    points: int = 200  # requests of one client
+    clients: int = 16
+    requests: int = 100  # of each of them
+    batches: int = 25  # of each of 4 clients
+    steps: int = 1000  # of each of 8 runs
+    series: int = 1_000_000
+    runs: int = 10_000
+    reads: int = 5
+    seconds: float = 30.0
+
+
+QUICK = Size(points=50, requests=20, batches=3, steps=100, series=100_000, runs=500, reads=2, seconds=5.0)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """`goal`: ours is to be so many times as good. `less`: a smaller figure is the better one."""
+
+    name: str
+    title: str
+    unit: str
+    goal: Callable[[str], float]
+    less: bool
+    take: Callable[["Bench", Tracker], Awaitable[float]]
+    rounds: int = 0  # 0: as many as asked for
+
+
+class Bench:
+    """What the measures need of a server: a project, and the million points and 10,000 runs, made once."""
+
+    def __init__(self, size: Size) -> None:
+        self.size = size
+        self.projects: dict[str, Any] = {}
+        self.long_runs: dict[str, Any] = {}
+        self.bytes: dict[str, float] = {}
+        self.tables: dict[str, Any] = {}
+
+    async def run(self, tracker: Tracker, name: str = "run") -> Any:
+        async with tracker.connect() as connection:
+            if tracker.name not in self.projects:
+                self.projects[tracker.name] = await tracker.new_project(connection, "bench")
+            return await tracker.new_run(connection, self.projects[tracker.name], name)
+
+    async def long_run(self, tracker: Tracker) -> Any:
+        """A run with one series of a million points."""
+        if tracker.name not in self.long_runs:
+            before = tracker.stored_bytes()
+            run = await self.run(tracker, "long")
+
+            def batch(start: int) -> Step:
+                points = [("loss", step, _value(step)) for step in range(start, start + BATCH)]
+                return lambda connection: tracker.log_batch(connection, run, points)
+
+            load = await drive(tracker.connect, [map(batch, range(0, self.size.series, BATCH))])
+            _no_errors(load.errors)
+            self.long_runs[tracker.name] = run
+            self.bytes[tracker.name] = (tracker.stored_bytes() - before) / self.size.series
+        return self.long_runs[tracker.name]
+
+    async def table(self, tracker: Tracker) -> Any:
+        """A project of 10,000 runs, each with a few points of three metrics."""
+        if tracker.name not in self.tables:
+            async with tracker.connect() as connection:
+                project = await tracker.new_project(connection, "table")
+
+            def make(number: int) -> Step:
+                async def step(connection: Connection) -> None:
+                    run = await tracker.new_run(connection, project, f"run {number}")
+                    value = random.Random(number).random()  # noqa: S311 (a number like any other)
+                    await tracker.log_batch(connection, run, [(metric, 0, value) for metric in METRICS[:3]])
+
+                return step
+
+            steps = [make(number) for number in range(self.size.runs)]
+            load = await drive(tracker.connect, [steps[part::4] for part in range(4)])
+            _no_errors(load.errors)
+            self.tables[tracker.name] = project
+        return self.tables[tracker.name]
+
+
+# --- The measures ----------------------------------------------------------------------------------------------------
+async def point(bench: Bench, tracker: Tracker) -> float:
+    run = await bench.run(tracker)
+    load = await drive(tracker.connect, [_points(tracker, run, bench.size.points)])
+    _no_errors(load.errors)
+    return load.percentile(0.5) * 1000
+
+
+async def points(bench: Bench, tracker: Tracker) -> float:
+    clients = [_points(tracker, await bench.run(tracker), bench.size.requests) for _ in range(bench.size.clients)]
+    load = await drive(tracker.connect, clients)
+    _no_errors(load.errors)
+    return load.rate
+
+
+async def batches(bench: Bench, tracker: Tracker) -> float:
+    def steps(run: Any) -> list[Step]:
+        return [_batch(tracker, run, number * BATCH) for number in range(bench.size.batches)]
+
+    load = await drive(tracker.connect, [steps(await bench.run(tracker)) for _ in range(4)])
+    _no_errors(load.errors)
+    return load.rate * BATCH
+
+
+async def loops(bench: Bench, tracker: Tracker) -> float:
+    kind = "ours" if isinstance(tracker, Ours) else "mlflow"
+    command = [tracker.sdk_python, str(ROOT / "bench" / "loops.py"), kind, tracker.address, str(bench.size.steps)]
+    environment = {**os.environ, "AI_MANAGER_API_KEY": getattr(tracker, "token", ""), "MLFLOW_DISABLE_TELEMETRY": "1"}
+    environment["PYTHONPATH"] = str(ROOT / "clients" / "python" / "src")
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=environment, cwd=ROOT, check=True, stdout=subprocess.PIPE
+    )
+    return 8 * bench.size.steps / float(done.stdout.split()[-1])
+
+
+async def chart(bench: Bench, tracker: Tracker) -> float:
+    return await _reads(bench, tracker, tracker.chart, await bench.long_run(tracker), "loss")
+
+
+async def history(bench: Bench, tracker: Tracker) -> float:
+    return await _reads(bench, tracker, tracker.history, await bench.long_run(tracker), "loss")
+
+
+async def page(bench: Bench, tracker: Tracker) -> float:
+    return await _reads(bench, tracker, tracker.page, await bench.table(tracker))
+
+
+async def filtered(bench: Bench, tracker: Tracker) -> float:
+    return await _reads(bench, tracker, tracker.filtered, await bench.table(tracker), "loss", 0.5)
+
+
+async def mixed(bench: Bench, tracker: Tracker) -> float:
+    project = await bench.table(tracker)
+
+    def steps(run: Any, seed: int) -> Any:
+        chance = random.Random(seed)  # noqa: S311
+        for number in range(10**9):
+            kind = chance.random()
+            if kind < 0.6:
+                yield _point(tracker, run, number)
+            elif kind < 0.8:
+                yield _batch(tracker, run, number, 50)
+            elif kind < 0.9:
+                yield lambda connection: tracker.page(connection, project)
+            else:
+                yield lambda connection: tracker.chart(connection, run, "loss")
+
+    runs = [await bench.run(tracker) for _ in range(50)]
+    load = await drive(tracker.connect, [steps(run, seed) for seed, run in enumerate(runs)], until=bench.size.seconds)
+    if load.errors:
+        print(f"{tracker.name}: {len(load.errors)} errors under load, e.g. {load.errors[0]}", file=sys.stderr)
+        if isinstance(tracker, Ours):
+            raise SystemExit("no error is allowed")
+    return load.percentile(0.99) * 1000
+
+
+async def stored(bench: Bench, tracker: Tracker) -> float:
+    await bench.long_run(tracker)
+    return bench.bytes[tracker.name]
+
+
+MEASURES = (
+    Measure("point", "one point a request, 1 client, p50", "ms", lambda _: 10, True, point),
+    Measure("points", "one point a request, 16 clients", "requests/s", lambda _: 25, False, points),
+    Measure("batches", "1,000 points a request, 4 clients", "points/s", lambda _: 50, False, batches),
+    Measure("loops", "8 runs × 1,000 steps × 5 metrics, by SDK", "steps/s", lambda _: 20, False, loops),
+    Measure("chart", "chart of 1M points", "ms", lambda database: 100 if database == "sqlite" else 20, True, chart),
+    Measure("history", "history of 1M points", "ms", lambda _: 50, True, history, rounds=1),
+    Measure("page", "100 of 10,000 runs", "ms", lambda _: 10, True, page),
+    Measure("filter", "… filtered and sorted by a metric", "ms", lambda _: 10, True, filtered),
+    Measure("mixed", "50 mixed clients, p99", "ms", lambda _: 5, True, mixed, rounds=1),
+    Measure("bytes", "bytes a point", "bytes", lambda _: 10, True, stored, rounds=1),
+)
+
+
+def _value(step: int) -> float:
+    return math.exp(-step / 300_000) + math.sin(step * 0.7) * 0.05
+
+
+def _point(tracker: Tracker, run: Any, step: int) -> Step:
+    return lambda connection: tracker.log_point(connection, run, "loss", step, _value(step))
+
+
+def _points(tracker: Tracker, run: Any, count: int) -> list[Step]:
+    return [_point(tracker, run, step) for step in range(count)]
+
+
+def _batch(tracker: Tracker, run: Any, start: int, size: int = BATCH) -> Step:
+    steps = range(start, start + size // len(METRICS))
+    rows = [(metric, step, _value(step)) for step in steps for metric in METRICS]
+    return lambda connection: tracker.log_batch(connection, run, rows)
+
+
+async def _reads(bench: Bench, tracker: Tracker, read: Callable[..., Awaitable[int]], *arguments: Any) -> float:
+    """Median time of a read, in ms; the first one warms up."""
+
+    async def step(connection: Connection) -> None:
+        if not await read(connection, *arguments):
+            raise SystemExit(f"{tracker.name}: {read.__name__} answered nothing")
+
+    load = await drive(tracker.connect, [[step] * (bench.size.reads + 1)])
+    _no_errors(load.errors)
+    return statistics.median(load.times[1:]) * 1000
+
+
+def _no_errors(errors: Sequence[str]) -> None:
+    if errors:
+        raise SystemExit(f"{len(errors)} requests failed, e.g. {errors[0]}")
+
+
+# --- The report ------------------------------------------------------------------------------------------------------
+Results = dict[tuple[str, str], list[float]]  # (measure, tracker) -> a figure a round
+
+
+async def measure(trackers: Sequence[Tracker], chosen: Sequence[Measure], bench: Bench, rounds: int) -> Results:
+    results: Results = {}
+    for each in chosen:
+        for _ in range(each.rounds or rounds):
+            for tracker in trackers:
+                figure = await each.take(bench, tracker)
+                print(f"{each.name:8} {tracker.name:24} {figure:14,.2f} {each.unit}", file=sys.stderr)
+                results.setdefault((each.name, tracker.name), []).append(figure)
+    return results
+
+
+def report(results: Results, chosen: Sequence[Measure], databases: Sequence[str]) -> str:
+    lines = [
+        f"Measured {datetime.date.today()} on {os.cpu_count()} cores, Python {machine.python_version()}; medians.",
+        "",
+        "| | database | ours | MLflow, 2 workers | 4 workers | times as good as the better | goal |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for each in chosen:
+        for database in databases:
+            mine, *theirs = (
+                statistics.median(results[each.name, f"{name} {database}"]) for name in ("ours", "mlflow-2", "mlflow-4")
+            )
+            better = min(theirs) if each.less else max(theirs)
+            ratio = better / mine if each.less else mine / better
+            goal = each.goal(database)
+            met = "met" if ratio >= goal else "**missed**"
+            figures = " | ".join(f"{figure:,.4g}" if figure < 100 else f"{figure:,.0f}" for figure in (mine, *theirs))
+            lines.append(f"| {each.title} ({each.unit}) | {database} | {figures} | {ratio:,.3g} | {goal:g}, {met} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", choices=[each.name for each in MEASURES], default=[])
+    parser.add_argument("--databases", nargs="+", choices=["sqlite", "postgres"], default=["sqlite", "postgres"])
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    chosen = [each for each in MEASURES if not options.only or each.name in options.only]
+    python = mlflow_python()
+    port = random.randint(20_000, 40_000)  # noqa: S311 (a port, not a secret)
+    trackers: list[Tracker] = []
+    with contextlib.ExitStack() as stack:
+        for database in options.databases:
+            urls = ["", "", ""]
+            if database == "postgres":
+                urls = [stack.enter_context(postgres()) for _ in urls]
+            trackers.append(stack.enter_context(ours(f"ours {database}", urls[0])))
+            for workers, url in zip((2, 4), urls[1:], strict=True):
+                port += 1
+                trackers.append(stack.enter_context(mlflow(f"mlflow-{workers} {database}", python, port, workers, url)))
+        bench = Bench(QUICK if options.quick else Size())
+        results = asyncio.run(measure(trackers, chosen, bench, options.rounds))
+    text = report(results, chosen, options.databases)
+    print(text)
+    if options.write:
+        put_between(ROOT / "docs" / "benchmarks.md", MARKERS, text)
+
+
+if __name__ == "__main__":
+    main()
