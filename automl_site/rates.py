@@ -88,9 +88,9 @@ def parse_rate(rate: str) -> tuple[int, int] | None:
     return int(count), int(multiple or 1) * _SECONDS[unit]
 
 
-def limit_for(name: str, subject: str) -> Limit | None:
-    """The operator's limit of this name, for this subject; None where there is none."""
-    parsed = parse_rate(settings.RATE_LIMITS.get(name, ""))
+def limit_for(name: str, subject: str, *, rate: str | None = None) -> Limit | None:
+    """The operator's limit of this name, for this subject (or `rate`, its own); None where there is none."""
+    parsed = parse_rate(settings.RATE_LIMITS.get(name, "") if rate is None else rate)
     return Limit(name, subject, *parsed) if parsed else None
 
 

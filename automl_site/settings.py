@@ -239,6 +239,8 @@ RATE_LIMITS = {
     "password_reset": env.str("AUTOML_RATE_PASSWORD_RESET", default="10/h"),  # mails asked for, per address
     "tracking_minute": env.str("AUTOML_RATE_TRACKING_MINUTE", default="100/m"),
     "tracking_hour": env.str("AUTOML_RATE_TRACKING_HOUR", default="1000/h"),
+    # POST /metrics/…: apart, or a training loop would be cut off by the limit of the rest.
+    "tracking_metrics": env.str("AUTOML_RATE_TRACKING_METRICS", default="100/s"),
     "llm_anonymous": env.str("AUTOML_RATE_LLM_ANONYMOUS", default="100/m"),  # per address
     "llm_user": env.str("AUTOML_RATE_LLM_USER", default="1000/m"),
     "job_queue": env.str("AUTOML_RATE_JOB_QUEUE", default=""),

@@ -1,5 +1,6 @@
 """The contracts' own limits, counted by `automl_site.rates`. Pages are never limited by them."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,12 @@ from automl_site import rates
 from automl_site.errors import RateLimited
 from automl_site.origins import client_address
 from tracking.models import User
+from tracking.selectors.rates import own_rates
 
 if TYPE_CHECKING:  # rest_framework.views imports this module, by the settings' name for it
     from rest_framework.views import APIView
 
+TRACKING_METRICS = ("tracking_metrics",)  # POST /metrics/…, by whichever way it is answered
 # What counts the calls of signed-in users, and (last column) of anonymous ones, by settings.RATE_LIMITS' names.
 _LIMITS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "tracking": (("tracking_minute", "tracking_hour"), ()),
@@ -39,16 +42,25 @@ def count_call(request: HttpRequest, user: User | AnonymousUser) -> rates.Usage 
     if dialect is None:
         return None
     signed_in, anonymous = _LIMITS[dialect.name]
+    if request.method == "POST" and request.path_info.startswith("/metrics/"):
+        signed_in = TRACKING_METRICS
     # In open mode `local` stands for whoever calls: those are told apart by their addresses.
     known = isinstance(user, User) and user.username != settings.OPEN_USERNAME
     subject = f"user:{user.pk}" if known else f"address:{client_address(request.META)}"
-    usages = rates.hit(*(rates.limit_for(name, subject) for name in (signed_in if known else anonymous)))
+    usage = count(signed_in if known else anonymous, subject=subject, user_id=user.pk if known else None)
+    if usage is not None:
+        request.rate_usage = usage  # type: ignore[attr-defined]
+    return usage
+
+
+def count(names: Sequence[str], *, subject: str, user_id: int | None) -> rates.Usage | None:
+    """Count one call against the limits of these names, a user's own where it has any; the tightest usage."""
+    own = own_rates(user_id)
+    usages = rates.hit(*(rates.limit_for(name, subject, rate=own.get(name)) for name in names))
     if not usages:
         return None
     exceeded = [usage for usage in usages if usage.exceeded]
-    usage = max(exceeded, key=lambda u: u.retry_after) if exceeded else min(usages, key=lambda u: u.remaining)
-    request.rate_usage = usage  # type: ignore[attr-defined]
-    return usage
+    return max(exceeded, key=lambda u: u.retry_after) if exceeded else min(usages, key=lambda u: u.remaining)
 
 
 def is_uncounted(request: HttpRequest, response: HttpResponseBase) -> bool:
