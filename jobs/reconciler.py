@@ -20,6 +20,8 @@ from django.db.models.functions import Now
 from jobs import lifecycle, queue, workspace
 from jobs.models import Job, JobStatus, Lease, Worker
 from jobs.outages import OUTAGE, forget_connection
+from tracking.services.metrics import idempotency_sweep
+from tracking.services.trash import trash_sweep
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +77,8 @@ class Reconciler:
         if time.monotonic() >= self._housekeeping_at:
             self._housekeeping_at = time.monotonic() + HOUSEKEEPING_EVERY
             self.forget_workers(now)
+            trash_sweep()
+            idempotency_sweep()
             workspace.remove_ended()
 
     def disturbed(self, reason: str) -> None:

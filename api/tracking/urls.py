@@ -5,10 +5,10 @@ from api.tracking.auth_views import LoginView, MeView, RefreshView, RegisterView
 from api.tracking.metric_views import MetricViewSet
 from api.tracking.views import MemberViewSet, ProjectViewSet, RunViewSet
 
-# At most as many digits as an id can have: what is none is an unknown path.
-PROJECT = "projects/(?P<project_id>[0-9]{1,19})"
-RUN = "runs/(?P<run_id>[0-9]{1,19})"
-METRICS = "metrics/(?P<run_id>[0-9]{1,19})"
+# So many digits fit into 64 bits: what is no id is an unknown path.
+PROJECT = "projects/(?P<project_id>[0-9]{1,18})"
+RUN = "runs/(?P<run_id>[0-9]{1,18})"
+METRICS = "metrics/(?P<run_id>[0-9]{1,18})"
 CHANGE = {"put": "update", "patch": "update", "delete": "destroy"}
 
 urlpatterns = [
@@ -23,7 +23,7 @@ urlpatterns = [
         f"{PROJECT}/members", MemberViewSet.as_view({"get": "list", "post": "create"}), name="tracking-members"
     ),
     contract_path(
-        f"{PROJECT}/members/(?P<user_id>[0-9]{{1,19}})", MemberViewSet.as_view(CHANGE), name="tracking-member"
+        f"{PROJECT}/members/(?P<user_id>[0-9]{{1,18}})", MemberViewSet.as_view(CHANGE), name="tracking-member"
     ),
     contract_path("runs", RunViewSet.as_view({"get": "list", "post": "create"}), name="tracking-runs"),
     contract_path(RUN, RunViewSet.as_view({"get": "retrieve", **CHANGE}), name="tracking-run"),

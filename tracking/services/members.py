@@ -5,6 +5,7 @@ whoever does not want to be a member leaves.
 """
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from automl_site.errors import Conflict, Forbidden, InvalidSpec, NotFound
 from tracking.models import Project, ProjectMember, User
@@ -54,9 +55,10 @@ def member_role_set(*, user: User, project_id: int, member_id: int, role: str) -
         former = project.owner
         _hand_on(project)
         return ProjectMember.objects.create(project=project, user=former, role=role)
-    if not ProjectMember.objects.filter(project=project, user_id=member_id).update(role=role):
+    members = _members(project, member_id)
+    if not members.update(role=role):
         raise NotFound(f"User {member_id} is no member of this project.")
-    return ProjectMember.objects.select_related("user").get(project=project, user_id=member_id)
+    return members.select_related("user").get()
 
 
 @transaction.atomic
@@ -75,9 +77,14 @@ def member_remove(*, user: User, project_id: int, member_id: int) -> None:
     if member_id == project.owner.pk:
         _hand_on(project)
         return
-    count, _ = ProjectMember.objects.filter(project=project, user_id=member_id).delete()
+    count, _ = _members(project, member_id).delete()
     if not count:
         raise NotFound(f"User {member_id} is no member of this project.")
+
+
+def _members(project: Project, member_id: int) -> QuerySet[ProjectMember]:
+    # By a primary key: SQLite fails on a foreign key of more than 64 bits.
+    return ProjectMember.objects.filter(project=project, user__in=User.objects.filter(pk=member_id))
 
 
 def _locked(project: Project) -> Project:

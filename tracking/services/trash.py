@@ -1,20 +1,24 @@
 """The trash: what is deleted is gone from the API at once, can be restored for 30 days, and then goes for good."""
 
-from datetime import timedelta
+import time
+from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from automl_site.errors import Forbidden, NotFound
 from tracking import holds, stream
-from tracking.models import Project, Run, User
+from tracking.models import LogLine, MetricSegment, Project, Run, User
 from tracking.selectors.projects import project_to_own
 from tracking.selectors.runs import run_to_change
 
 KEPT = timedelta(days=30)
+GONE = "It was in the trash for more than 30 days, and is gone."
 RUNS_A_SWEEP = 200
 PROJECTS_A_SWEEP = 20
+ROWS_A_STEP = 2_000
+SWEEP_SECONDS = 1.0  # a sweep may take; the reconciler has heartbeats to judge
 
 
 @transaction.atomic
@@ -41,8 +45,10 @@ def run_restore(*, user: User, run_id: int) -> Run:
         Forbidden: `user` may not change it.
     """
     run = _trashed_run(user, run_id)
-    if Run.objects.trashed().filter(pk=run.pk).update(deleted_at=None, updated_at=timezone.now()):
-        stream.append(run_id=run.pk, changes={"run_id": run.pk, "deleted_at": None})
+    kept = Run.objects.filter(pk=run.pk, deleted_at__gte=timezone.now() - KEPT)
+    if not kept.update(deleted_at=None, updated_at=timezone.now()):
+        raise NotFound(GONE)  # its points may be gone already
+    stream.append(run_id=run.pk, changes={"run_id": run.pk, "deleted_at": None})
     run.refresh_from_db()
     return run
 
@@ -68,7 +74,9 @@ def project_trash(*, user: User, project_id: int) -> None:
 def project_restore(*, user: User, project_id: int) -> Project:
     """Take a project out of the trash; runs thrown away by themselves stay there. Raises NotFound, Forbidden."""
     project = project_to_own(user=user, project_id=project_id, trashed=True)
-    Project.objects.trashed().filter(pk=project.pk).update(deleted_at=None, updated_at=timezone.now())
+    kept = Project.objects.filter(pk=project.pk, deleted_at__gte=timezone.now() - KEPT)
+    if not kept.update(deleted_at=None, updated_at=timezone.now()):
+        raise NotFound(GONE)
     project.refresh_from_db()
     return project
 
@@ -80,25 +88,44 @@ def project_empty_trash(*, user: User, project_id: int) -> int:
     return sum(_remove_run(pk) for pk in runs)
 
 
-def trash_sweep() -> int:
-    """Take away for good what has lain in the trash for 30 days, at most RUNS_A_SWEEP runs of it; how many runs went.
+def trash_sweep(*, seconds: float = SWEEP_SECONDS) -> int:
+    """Take away for good what has lain in the trash for 30 days; how many runs went. For the reconciler.
 
-    For the reconciler, which calls it again and again: a project goes once it has no run left.
+    Stops after about `seconds`: the next sweep goes on. A project goes once it has no run left.
     """
     # No user asks: this cleans up for all.
+    deadline = time.monotonic() + seconds
     before = timezone.now() - KEPT
-    old = Q(deleted_at__lt=before) | Q(project__deleted_at__lt=before)
-    runs = list(Run.objects.filter(old).order_by("pk").values_list("pk", flat=True)[:RUNS_A_SWEEP])
-    removed = sum(_remove_run(pk) for pk in runs)
-    empty = Project.objects.filter(deleted_at__lt=before, runs__isnull=True).order_by("pk")
-    for project in list(empty[:PROJECTS_A_SWEEP]):
-        # Not by the row that was read: one that was restored meanwhile stays.
-        Project.objects.filter(pk=project.pk, deleted_at__lt=before).delete()
+    old = Run.objects.filter(Q(deleted_at__lt=before) | Q(project__deleted_at__lt=before)).order_by("pk")
+    removed = 0
+    for pk in list(old.values_list("pk", flat=True)[:RUNS_A_SWEEP]):
+        for rows in (MetricSegment.objects.filter(run_id=pk), LogLine.objects.filter(run_id=pk)):
+            while rows.exists():
+                # A slice a transaction: other writers wait for no more than that.
+                rows.filter(pk__in=list(rows.values_list("pk", flat=True)[:ROWS_A_STEP])).delete()
+                if time.monotonic() > deadline:
+                    return removed
+        removed += _remove_run(pk)
+        if time.monotonic() > deadline:
+            return removed
+    for pk in list(_emptied(before).values_list("pk", flat=True)[:PROJECTS_A_SWEEP]):
+        _remove_project(pk, before)
     return removed
 
 
+def _emptied(before: datetime) -> QuerySet[Project]:
+    return Project.objects.filter(deleted_at__lt=before, runs__isnull=True).order_by("pk")
+
+
+@transaction.atomic
+def _remove_project(project_id: int, before: datetime) -> None:
+    holds.clear(project_id)
+    # Not by the row that was read: what was restored meanwhile stays, and on_commit's clearing with it.
+    if not Project.objects.filter(pk=project_id, deleted_at__lt=before).delete()[0]:
+        transaction.set_rollback(True)
+
+
 def _remove_run(run_id: int) -> int:
-    """One transaction a run, so that one with many points holds the database no longer than its own rows take."""
     in_trash = Q(deleted_at__isnull=False) | Q(project__deleted_at__isnull=False)
     _, rows = Run.objects.filter(in_trash, pk=run_id).delete()
     return rows.get(Run._meta.label, 0)
