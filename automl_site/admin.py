@@ -1,5 +1,6 @@
 """What the admin pages of all apps share."""
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,6 +21,28 @@ admin.site.index_title = "Everything there is"
 
 # Each word of a search is a condition a field; SQLite takes no expression deeper than 1,000.
 SEARCH_WORDS = 20
+
+
+SHOWN_CHARACTERS = 2000
+
+
+def shortened(field: str) -> Callable[[Any, Any], str]:
+    """A column for a JSON field that can hold megabytes: its beginning, and how much there is.
+
+    As an attribute of an admin class it stands in `fields` and `readonly_fields` under the attribute's name.
+    """
+
+    @admin.display(description=field.replace("_", " "))
+    def shown(_: Any, row: Any) -> str:
+        value = getattr(row, field)
+        if value is None:
+            return "–"
+        text = json.dumps(value, ensure_ascii=False)
+        if len(text) <= SHOWN_CHARACTERS:
+            return text
+        return f"{text[:SHOWN_CHARACTERS]}… (the first {SHOWN_CHARACTERS:,} of {len(text):,} characters)"
+
+    return shown
 
 
 class OperatorAdmin(admin.ModelAdmin):

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
-from automl_site.admin import TruthAdmin, act_on_each
+from automl_site.admin import TruthAdmin, act_on_each, shortened
 from datasets_app.models import Blob, Dataset
 from datasets_app.services import dataset_restore, dataset_trash
 
@@ -15,8 +15,12 @@ class DatasetAdmin(TruthAdmin):
     list_filter = ("format", ("deleted_at", admin.EmptyFieldListFilter), "created_at")
     search_fields = ("public_id", "filename", "owner__username")
     list_select_related = ("owner",)
-    list_defer = ("columns", "schema", "analysis")
+    list_defer = exclude = ("columns", "schema", "analysis")
+    readonly_fields = ("columns_shown", "schema_shown", "analysis_shown")
     actions = ["trash", "restore"]
+    columns_shown = shortened("columns")
+    schema_shown = shortened("schema")
+    analysis_shown = shortened("analysis")
 
     @admin.action(description="Put the chosen data sets into the trash")
     def trash(self, request: HttpRequest, datasets: QuerySet[Dataset]) -> None:

@@ -6,11 +6,13 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from automl_site.admin import TruthAdmin, act_on_each
+from automl_site.admin import TruthAdmin, act_on_each, shortened
 from jobs.models import Attempt, Job, JobLogLine, Lease, TrainedModel, Worker
 from jobs.selectors.jobs import BULKY, parse_job_id
 from jobs.selectors.scheduling import live_workers, waiting_message
 from jobs.services.control import job_cancel, job_run_again, model_restore, model_trash
+
+SHOWN_TITLE = 80  # characters
 
 
 class AttemptInline(admin.TabularInline):
@@ -28,11 +30,22 @@ class AttemptInline(admin.TabularInline):
 
 @admin.register(Job)
 class JobAdmin(TruthAdmin):
-    list_display = ("public_id", "kind", "model_type", "queue", "owner", "status", "percent", "attempt", "created_at")
+    list_display = (
+        "public_id",
+        "title",
+        "kind",
+        "model_type",
+        "queue",
+        "owner",
+        "status",
+        "percent",
+        "attempt",
+        "created_at",
+    )
     list_filter = ("status", "kind", "queue", "model_type", "contract", "error_kind", "created_at")
     search_fields = ("id", "description", "data_path", "owner__username", "error")
-    list_select_related = ("owner",)
-    list_defer = BULKY
+    list_select_related = ("owner", "model")
+    list_defer = (*BULKY, "model__report", "model__schema")
     date_hierarchy = "created_at"
     inlines = [AttemptInline]
     actions = ["cancel", "run_again"]
@@ -42,33 +55,54 @@ class JobAdmin(TruthAdmin):
             {
                 "fields": (
                     "public_id",
+                    "title",
                     "status",
                     "waiting",
                     "percent",
                     "message",
                     "error",
                     "error_kind",
-                    "error_details",
+                    "error_details_shown",
                 )
             },
         ),
         (
             "Order",
-            {"fields": ("kind", "contract", "model_type", "description", "data_path", "dataset", "hyperparameters")},
+            {
+                "fields": (
+                    "kind",
+                    "contract",
+                    "model_type",
+                    "description",
+                    "data_path",
+                    "dataset",
+                    "hyperparameters_shown",
+                )
+            },
         ),
-        ("Inference", {"fields": ("model", "input_data", "parameters"), "classes": ("collapse",)}),
+        ("Inference", {"fields": ("model", "input_data_shown", "parameters"), "classes": ("collapse",)}),
         (
             "Routing",
             {"fields": ("queue", "requires_gpu", "framework_override", "priority", "attempt", "lost_attempts")},
         ),
-        ("Result", {"fields": ("model_public_id", "metrics", "result")}),
+        ("Result", {"fields": ("model_public_id", "metrics_shown", "result_shown")}),
         ("Whose", {"fields": ("owner", "project", "run", "parent", "retry_of")}),
         ("Times", {"fields": ("created_at", "started_at", "ended_at", "updated_at", "estimated_seconds")}),
     ]
 
+    error_details_shown = shortened("error_details")
+    hyperparameters_shown = shortened("hyperparameters")
+    input_data_shown = shortened("input_data")
+    metrics_shown = shortened("metrics")
+    result_shown = shortened("result")
+
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Job], search_term: str) -> Any:
         pk = parse_job_id(search_term.strip())
         return super().get_search_results(request, queryset, str(pk) if pk else search_term)
+
+    @admin.display(description="title")
+    def title(self, job: Job) -> str:
+        return job.title if len(job.title) <= SHOWN_TITLE else f"{job.title[:SHOWN_TITLE]}…"
 
     @admin.display(description="progress")
     def percent(self, job: Job) -> str:
@@ -122,7 +156,12 @@ class TrainedModelAdmin(TruthAdmin):
     search_fields = ("public_id", "name", "owner__username")
     list_select_related = ("owner",)
     list_defer = ("report", "schema")
+    exclude = ("metrics", "report", "schema")
+    readonly_fields = ("metrics_shown", "report_shown", "schema_shown")
     actions = ["trash", "restore"]
+    metrics_shown = shortened("metrics")
+    report_shown = shortened("report")
+    schema_shown = shortened("schema")
 
     @admin.display(description="score")
     def score(self, model: TrainedModel) -> str:

@@ -135,6 +135,13 @@ class Job(models.Model):
         return f"job_{self.id}"
 
     @property
+    def title(self) -> str:
+        """What lists and pages call it. Reads `model` where there is no description."""
+        if self.description:
+            return self.description
+        return f"Inference with {self.model.name}" if self.model else self.model_type
+
+    @property
     def is_live(self) -> bool:
         return self.status in LIVE_STATUSES
 

@@ -71,6 +71,7 @@ def job_list(
         jobs = jobs.filter(queue=queue)
     if query:
         matches = Q(description__icontains=query) | Q(model_type__icontains=query) | Q(data_path__icontains=query)
+        matches |= Q(model__name__icontains=query)  # an inference is called by it
         pk = parse_job_id(query)
         jobs = jobs.filter(matches | Q(pk=pk) if pk else matches)
     return jobs.order_by("-created_at", "-id")

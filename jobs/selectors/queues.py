@@ -8,6 +8,7 @@ from django.db.models import Count, Min, Q
 
 from jobs.models import Attempt, Job, JobStatus, Worker
 from jobs.routing import QUEUES, QueueSpec
+from jobs.selectors.jobs import BULKY
 from jobs.selectors.scheduling import live_workers
 
 
@@ -44,8 +45,11 @@ def queue_states(workers: Sequence[Worker] | None = None) -> list[QueueState]:
 
 
 def current_attempts(workers: Sequence[Worker]) -> dict[int, Attempt]:
-    """What each of these workers is doing now: worker's pk -> attempt with its job."""
-    attempts = Attempt.objects.filter(status=Attempt.Status.RUNNING, worker__in=workers).select_related(
-        "job", "job__owner"
+    """What each of these workers is doing now: worker's pk -> attempt with its job and that one's model."""
+    bulky = (*(f"job__{field}" for field in BULKY), "job__model__report", "job__model__schema")
+    attempts = (
+        Attempt.objects.filter(status=Attempt.Status.RUNNING, worker__in=workers)
+        .select_related("job", "job__model")
+        .defer(*bulky)
     )
     return {attempt.worker_id: attempt for attempt in attempts if attempt.worker_id is not None}

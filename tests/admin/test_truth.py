@@ -1,5 +1,6 @@
 """What the platform writes is read here, and changed by the services only: an operator's actions call them."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -187,6 +188,31 @@ def test_a_member_is_added_where_the_project_stands(admin_client: Client, everyt
 def test_a_pending_job_says_why_it_waits(admin_client: Client, things: Things) -> None:
     page = admin_client.get(address(Job, "change", things.training().pk)).content.decode()
     assert "no live worker serves the Scikit-learn queue" in page
+
+
+def test_what_can_be_megabytes_is_shown_by_its_beginning_and_its_size(admin_client: Client, things: Things) -> None:
+    prediction = things.prediction()
+    rows = [{"height": number, "leaves": "🌿"} for number in range(50_000)]
+    Job.objects.filter(pk=prediction.pk).update(
+        input_data=rows, result={"predictions": rows}, error_details={"r": rows}
+    )
+    TrainedModel.objects.update(report={"residuals": rows}, schema={"columns": rows})
+    Dataset.objects.update(analysis={"rows": rows}, columns=rows, schema=rows)
+    for row in (prediction, prediction.model, prediction.model.dataset):
+        answer = admin_client.get(address(type(row), "change", row.pk))
+        assert len(answer.content) < 100_000
+        page = answer.content.decode()
+        assert page.count("(the first 2,000 of ") == (2 if row == prediction.model else 3)
+    page = admin_client.get(address(Job, "change", prediction.pk)).content.decode()
+    assert f"of {len(json.dumps(rows, ensure_ascii=False)):,} characters)" in page
+
+
+def test_an_inference_is_named_by_its_model(admin_client: Client, things: Things) -> None:
+    prediction = things.prediction()
+    TrainedModel.objects.update(name="Grapes <b>" + "x" * 200)
+    for path in (address(Job, "changelist"), address(Job, "change", prediction.pk)):
+        page = admin_client.get(path).content.decode()
+        assert "Inference with Grapes &lt;b&gt;xxx" in page and "x…" in page
 
 
 def test_a_jobs_page_shows_its_attempts(admin_client: Client, things: Things) -> None:

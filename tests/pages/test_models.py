@@ -65,7 +65,7 @@ def test_a_row_is_answered_with_a_class_and_its_probabilities(page: Page, ann: P
     job = Job.objects.filter(owner=ann.user, kind="inference").latest("created_at")
     assert job.input_data == [{"alcohol": "12.2", "ash content": "2.6", "organic": "no"}]
     answer.get_by_role("link").click()
-    expect(page.get_by_role("heading", name="Prediction with Grapes")).to_be_visible()
+    expect(page.get_by_role("heading", name="Inference with Grapes")).to_be_visible()
     expect(
         page.get_by_role("region", name="Table of predictions").get_by_role("rowheader", name="syrah")
     ).to_be_visible()
