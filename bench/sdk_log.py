@@ -1,10 +1,10 @@
 """What `run.log` of the ai_manager client costs the training loop, and what 20 runs at once ask of the server.
 
-    .venv/bin/python -m bench.sdk_log                      the cost of a call, p50 and p95, with a server and without one
+    .venv/bin/python -m bench.sdk_log                            the cost of a call, with a server and without one
     .venv/bin/python -m bench.sdk_log --runs 20 --seconds 600    runs at 10 logs a second, on a real platform
 
-The first logs five floats in a tight loop with the clock read around each call, the sender at work beside it. The second
-starts the platform with its default rate limits, counts its answers, and compares what is stored with what was logged.
+The first logs five floats with the clock read around each call, the sender at work beside it. The second starts the
+platform with its default rate limits, counts its answers, and compares what is stored with what was logged.
 """
 
 import argparse

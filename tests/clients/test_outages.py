@@ -175,6 +175,7 @@ def test_more_than_the_memory_holds_goes_to_the_disk(
     server: TrackingServer, manager: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ai_manager.run.MAX_ROWS", 100)
+    monkeypatch.setattr("ai_manager.run.WAKE_ROWS", 50)
     run = manager.run()
     server.state.delay = 0.3  # a request takes longer than 100 calls of log
     for step in range(5000):

@@ -22,7 +22,8 @@ from ai_manager.errors import Refused, Unavailable
 from ai_manager.notices import warn_once
 from ai_manager.spool import Spool, SpoolFull
 
-MAX_ROWS = 20_000  # calls of run.log that are held in memory while the server is slow
+WAKE_ROWS = 2_000  # calls of run.log, from which on they are sent before the next round is due
+MAX_ROWS = 10_000  # calls that are held in memory while the server is slow; the caller itself moves more to the disk
 MAX_BATCH = 5_000  # points a request
 TURN_SECONDS = 2.0
 UPDATE_SECONDS = 10.0  # changes of config and tags are sent together, so often at most

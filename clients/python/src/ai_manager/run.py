@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import sys
 import threading
@@ -17,13 +16,18 @@ from typing import Any
 from ai_manager import values
 from ai_manager.calls import ENVIRONMENT_KEY
 from ai_manager.notices import warn_once
-from ai_manager.outbox import MAX_ROWS, Outbox, Row
+from ai_manager.outbox import MAX_ROWS, WAKE_ROWS, Outbox, Row
 from ai_manager.sender import Sender
 
 STATUSES = ("completed", "failed", "cancelled")
 MAX_REASON = 500
+_ONLY_FLOATS = {float}
 _MAX_CHECKED_NAMES = 100_000
 _checked_names: set[str] = set()  # names that a metric can have, so that each is looked at once
+
+
+class _NotAStep(ValueError):
+    """What was given as a step is no whole number."""
 
 
 class Config(dict[str, Any]):
@@ -76,7 +80,8 @@ class Run:
         self._outbox = outbox
         self._environment = dict(environment)
         self._pid = os.getpid()
-        self._steps = itertools.count(first_step)
+        self._last_step = first_step - 1
+        self._step_lock = threading.Lock()
         self._tags = list(tags)
         self._ended = threading.Lock()
         self.status = "running"
@@ -119,63 +124,59 @@ class Run:
         `metrics`: numbers by name: Python's, NumPy's scalars, tensors of one element; NaN and infinities too. A mapping
         inside gives names like `train/loss`. What is no number is left out, and told once.
         """
-        row: dict[str, float] = {}
         try:
-            for name, value in metrics.items():
-                if value.__class__ is float and name in _checked_names:
-                    row[name] = value
-                else:
-                    self._add(row, name, value)
+            # The usual case, of plain floats under known names, without a line of Python for each value.
+            row = dict(metrics)
+            if not _checked_names.issuperset(row) or set(map(type, row.values())) != _ONLY_FLOATS:
+                row = self._read(metrics)
             if step is None:
-                step = next(self._steps)
-            elif step.__class__ is not int or not -values.MAX_STEP <= step <= values.MAX_STEP:
-                step = self._step(step)
-                if step is None:
-                    return
-                self._steps = itertools.count(step + 1)
+                with self._step_lock:
+                    step = self._last_step = self._last_step + 1
+            elif step.__class__ is int and -values.MAX_STEP <= step <= values.MAX_STEP:
+                self._last_step = step
             else:
-                self._steps = itertools.count(step + 1)
+                step = self._last_step = self._step(step)
+        except _NotAStep as error:
+            warn_once((self._outbox.run["uid"], "step"), str(error))
+            return
         except Exception as error:  # noqa: BLE001 - a foreign object's own; training goes on
             warn_once((self._outbox.run["uid"], "log"), f"run.log could not read what it was given: {error!r}")
             return
         self._rows.append((time.time(), step, row))
-        if len(self._rows) >= MAX_ROWS or (self._sender is not None and not self._sender.running):
+        if len(self._rows) >= WAKE_ROWS or (self._sender is not None and not self._sender.running):
             self._attend()
 
-    def _add(self, row: dict[str, float], name: Any, value: Any) -> None:
-        """The slow way, for a new name or a value that is no float."""
-        entries: Iterable[tuple[str, Any]] = values.flat(value, str(name)) if isinstance(value, Mapping) else [
-            (str(name), value)
-        ]  # fmt: skip
-        for full_name, item in entries:
+    def _read(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """The numbers in `metrics`, by names that the server takes; what is neither is told once."""
+        row = {}
+        for name, value in values.flat(metrics):
+            shown = name[:100]
             try:
-                found = values.number(item)
+                number = values.number(value)
             except values.BadValue as error:
-                warn_once((self._outbox.run["uid"], full_name[:100]), f"'{full_name[:100]}' is not logged: {error}.")
+                warn_once((self._outbox.run["uid"], shown), f"'{shown}' is not logged: {error}.")
                 continue
-            if full_name not in _checked_names:
-                problem = values.name_problem(full_name)
+            if name not in _checked_names:
+                problem = values.name_problem(name)
                 if problem:
-                    warn_once(
-                        (self._outbox.run["uid"], full_name[:100]), f"A value is not logged, for it has {problem}."
-                    )
+                    warn_once((self._outbox.run["uid"], shown), f"A value is not logged, for it has {problem}.")
                     continue
                 if len(_checked_names) < _MAX_CHECKED_NAMES:
-                    _checked_names.add(full_name)
-            row[full_name] = found
+                    _checked_names.add(name)
+            row[name] = number
+        return row
 
-    def _step(self, step: Any) -> int | None:
-        """`step` as a whole number, or None when it is not one, which is told once."""
+    def _step(self, step: Any) -> int:
+        """`step` as a whole number. Raises _NotAStep."""
         with contextlib.suppress(values.BadValue, ValueError, OverflowError):
             number = values.number(step)
             whole = int(step) if isinstance(step, int) else int(number)
             if whole == number and abs(whole) <= values.MAX_STEP:
                 return whole
-        warn_once((self._outbox.run["uid"], "step"), f"Nothing is logged at step {step!r:.100}: not a whole number.")
-        return None
+        raise _NotAStep(f"Nothing is logged at step {step!r:.100}: not a whole number.")
 
     def _attend(self) -> None:
-        """Rows outgrow the memory, or nobody sends yet (in a forked child): see to it. Blocks for milliseconds."""
+        """Many rows wait, or nobody sends yet (in a forked child): see to it."""
         if len(self._rows) >= MAX_ROWS:
             self._outbox.spill()
         if self._sender is not None:
@@ -226,6 +227,11 @@ class Run:
         if self._sender is not None:
             self._sender.running_runs.discard(self)
         return True
+
+    def forked(self) -> None:
+        """In a forked child: a thread that is not here may have held the locks. The run stays the parent's to end."""
+        self._step_lock = threading.Lock()
+        self._ended = threading.Lock()
 
     def end_at_exit(self) -> None:
         """The process ends and nobody has ended this run: was it by an exception that nobody caught?"""

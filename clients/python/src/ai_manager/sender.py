@@ -35,9 +35,11 @@ _senders_lock = threading.Lock()
 
 
 class Endable(Protocol):
-    """A run, as far as the end of the process is concerned."""
+    """A run, as far as the end of the process and forks are concerned."""
 
     def end_at_exit(self) -> None: ...
+
+    def forked(self) -> None: ...
 
 
 class Sender:
@@ -64,6 +66,7 @@ class Sender:
         self._retry_at = 0.0
         self._failures = 0
         self._rounds = 0
+        self._round_at = 0.0
         self._closed = False
 
     # --- For the runs -----------------------------------------------------------------------------------------------
@@ -134,6 +137,7 @@ class Sender:
         while not self._closed:
             self._wake.wait(self._pause())
             self._wake.clear()
+            self._round_at = time.monotonic()
             try:
                 self._round()
             except Exception as error:  # noqa: BLE001 - whatever it is, logging must not end with it
@@ -148,7 +152,9 @@ class Sender:
         wait = self._retry_at - time.monotonic()
         if self._away_since is not None or wait > 0:
             return max(0.05, min(SPILL_EVERY, wait))
-        return max(self._interval, len(self.outboxes) / REQUESTS_PER_SECOND)
+        # From the beginning of one round to the next: a round of many runs takes time itself.
+        interval = max(self._interval, len(self.outboxes) / REQUESTS_PER_SECOND)
+        return max(0.0, self._round_at + interval - time.monotonic())
 
     def _round(self) -> None:
         with self._lock:
@@ -251,6 +257,8 @@ class Sender:
 
     def forked(self) -> None:
         """In a forked child: no thread, no connection, none of the parent's points."""
+        for run in self.running_runs:
+            run.forked()
         self.running_runs = set()  # the parent's to end
         self._reset()
         self.api.forget()
