@@ -66,7 +66,9 @@ class Spool:
     @classmethod
     def create(cls, root: Path, run: dict[str, Any], *, limit: int) -> Spool:
         """A new folder under `root`."""
-        folder = root / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:12]}"
+        now = time.time()
+        begun = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+        folder = root / f"{begun}-{int(now % 1 * 1e6):06d}-{uuid.uuid4().hex[:8]}"  # sorts by time
         folder.mkdir(parents=True, mode=0o700)
         _write_json(folder / RUN, run)
         return cls(folder, run, limit=limit)

@@ -1,0 +1,171 @@
+"""The SDK against the real platform, through a relay that can lose answers."""
+
+import contextlib
+import math
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import wait_until
+from tests.recovery.test_up import Up
+
+pytestmark = pytest.mark.recovery
+
+
+class Relay:
+    """Passes bytes on to the platform. `lose`: so many answers are thrown away, and their connections closed."""
+
+    def __init__(self, port: int) -> None:
+        self.target = port
+        self.away = False
+        self.lose = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                if self.away:
+                    client.close()
+                    continue
+                server = socket.create_connection(("127.0.0.1", self.target))
+                threading.Thread(target=self._pass_on, args=(client, server, False), daemon=True).start()
+                threading.Thread(target=self._pass_on, args=(server, client, True), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
+        with contextlib.suppress(OSError):
+            while content := source.recv(65536):
+                if self.away:
+                    break
+                if answers and self.lose:
+                    self.lose -= 1
+                    break
+                sink.sendall(content)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    up = Up(tmp_path_factory.mktemp("up") / "data")
+    try:
+        up.ready().post("/auth/register", {"email": "a@example.com", "username": "ann", "password": "password"})
+        yield up
+    finally:
+        up.stop()
+
+
+@pytest.fixture
+def relay(real: Up) -> Iterator[Relay]:
+    found = Relay(int(real.address.rpartition(":")[2]))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def manager(relay: Relay) -> Any:
+    from ai_manager import AIManager
+
+    return AIManager(project_name="my_project", api_url=relay.url, username="ann", password="password")
+
+
+def history(manager: Any, run_id: int, name: str) -> dict[str, Any]:
+    return manager.api.call("GET", f"/metrics/{run_id}/history/{name}")
+
+
+def test_the_documents_example_is_stored_as_it_was_logged(manager: Any) -> None:
+    with manager.run(name="training_run", config={"lr": 0.1}, tags=["demo"]) as run:
+        for epoch in range(100):
+            run.log({"loss": 1 / (epoch + 1), "accuracy": 0.85}, step=epoch)
+    stored = history(manager, run.id, "loss")
+    assert stored["steps"] == list(range(100))
+    assert stored["values"] == [1 / (epoch + 1) for epoch in range(100)]
+    seen = manager.api.call("GET", f"/runs/{run.id}")
+    assert (seen["status"], seen["tags"], seen["config"]["lr"]) == ("completed", ["demo"], 0.1)
+    (project,) = [item for item in manager.api.call("GET", "/projects/") if item["name"] == "my_project"]
+    assert seen["project_id"] == project["id"]
+
+
+def test_diverging_losses_are_stored_as_such(manager: Any) -> None:
+    with manager.run() as run:
+        for value in (1.0, math.inf, -math.inf, math.nan):
+            run.log({"train/loss": value})
+    assert history(manager, run.id, "train/loss")["values"] == [1.0, "Infinity", "-Infinity", "NaN"]
+
+
+def test_lost_answers_double_nothing(manager: Any, relay: Relay) -> None:
+    run = manager.run()
+    for round_ in range(5):
+        relay.lose = 1
+        for step in range(200):
+            run.log({"loss": float(step)}, step=200 * round_ + step)
+        wait_until(lambda: not relay.lose, what="the answer that is lost")
+        assert run.flush(timeout=20)
+    run.finish()
+    assert history(manager, run.id, "loss")["steps"] == list(range(1000))
+
+
+def test_an_outage_loses_nothing(manager: Any, relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ai_manager.sender.SPILL_SECONDS", 0.2)
+    monkeypatch.setattr("ai_manager.sender.LAST_BACKOFF", 0.5)
+    with manager.run() as run:
+        run.log({"loss": 0.0}, step=0)
+        run.flush(timeout=10)
+        relay.away = True
+        for step in range(1, 5000):
+            run.log({"loss": float(step)}, step=step)
+        wait_until(lambda: run.folder, what="the spool")
+        relay.away = False
+    wait_until(lambda: run.folder is None, timeout=20, what="the spool being sent")
+    assert history(manager, run.id, "loss")["steps"] == list(range(5000))
+    assert manager.api.call("GET", f"/runs/{run.id}")["status"] == "completed"
+
+
+def test_offline_runs_are_synced(relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, manager: Any) -> None:
+    from ai_manager import AIManager
+    from ai_manager.cli import main
+
+    with AIManager("offline", relay.url, "ann", "password", mode="offline").run(name="a night's run") as run:
+        for step in range(3000):
+            run.log({"loss": float(step)}, step=step)
+    with pytest.raises(ZeroDivisionError), AIManager("offline", relay.url, "ann", "password", mode="offline").run():
+        raise ZeroDivisionError("division by zero")
+    monkeypatch.setenv("AI_MANAGER_PASSWORD", "password")
+    assert main(["sync", str(tmp_path / "spool"), "--api-url", relay.url, "--username", "ann"]) == 0
+    (project,) = [item for item in manager.api.call("GET", "/projects/") if item["name"] == "offline"]
+    failed, completed = manager.api.call("GET", f"/runs/?project_id={project['id']}")
+    assert (completed["name"], completed["status"]) == ("a night's run", "completed")
+    assert completed["started_at"].startswith(run._outbox.run["started_at"][:19])
+    assert history(manager, completed["id"], "loss")["steps"] == list(range(3000))
+    stored = manager.api.call("GET", f"/runs/{failed['id']}")
+    assert (stored["status"], stored["status_reason"]) == ("failed", "ZeroDivisionError: division by zero")
+
+
+def test_a_run_is_resumed_with_an_api_key(real: Up, manager: Any, relay: Relay) -> None:
+    from ai_manager import AIManager
+
+    key = real.post("/v1/auth/token", {"username": "ann", "password": "password"})["api_key"]
+    with manager.run(name="first") as run:
+        run.log({"loss": 1.0}, step=9)
+    with AIManager("my_project", relay.url, api_key=key).run(id=run.id) as again:
+        again.log({"loss": 2.0})
+    assert history(manager, run.id, "loss")["steps"] == [9, 10]
+
+
+def test_an_idle_run_beats(manager: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ai_manager.sender.HEARTBEAT_SECONDS", 0.1)
+    with manager.run() as run:
+        heard = run._outbox.heard_at
+        wait_until(lambda: run._outbox.heard_at > heard + 0.3, what="heartbeats")
+        assert run._outbox.heartbeat
