@@ -16,6 +16,7 @@ from automl_site.errors import InvalidSpec, TooLarge
 MAX_DEPTH = 64
 INTEGER_RANGE = (-(2**63), 2**64 - 1)  # what can be answered again as JSON, and what databases keep
 _LONG_INTEGER = re.compile(rb"\d{19}")
+_CONSTANT = re.compile(rb"[^\w\"](?:NaN|Infinity)")  # outside of a text, or in one that goes the slower way for it
 
 
 def read_bounded(stream: IO[bytes], context: dict[str, Any]) -> bytes:
@@ -47,7 +48,8 @@ def loads(body: bytes, *, allow_nan: bool = False) -> Any:
         text = body if encoding == "utf-8" else body.decode(encoding).encode()
         if not text.strip():
             return {}
-        if allow_nan or _LONG_INTEGER.search(text):  # orjson knows no NaN, and makes floats of integers beyond 64 bits
+        # orjson knows no NaN, and makes floats of integers beyond 64 bits.
+        if _LONG_INTEGER.search(text) or _CONSTANT.search(text):
             data = json.loads(text, parse_constant=None if allow_nan else _refuse_constant)
             _check(data, allow_nan=allow_nan)
         else:

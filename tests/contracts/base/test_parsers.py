@@ -55,7 +55,7 @@ def test_halves_of_surrogate_pairs_are_refused() -> None:
     with pytest.raises(ParseError):
         loads(b'"\\ud800"')
     with pytest.raises(InvalidSpec):
-        loads(b'"\\ud800"', allow_nan=True)
+        loads(b'["\\ud800", NaN]', allow_nan=True)
 
 
 def test_a_number_beyond_a_double_is_refused() -> None:
