@@ -8,6 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from django.conf import LazySettings
+from django.contrib.auth.tokens import default_token_generator
+from django.test import Client
+from django.urls import reverse
+from django.utils.encoding import force_bytes
+from django.utils.http import urlsafe_base64_encode
 from playwright.sync_api import Page, expect
 
 from jobs.models import Job, TrainedModel
@@ -101,6 +107,76 @@ def test_a_page_of_somebody_who_has_nothing(
     person.opens(page, NEWCOMER[name])
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     look(name)
+
+
+@pytest.fixture
+def reset_link(person: Person, site: Site) -> str:
+    """What the mail to somebody who forgot the password says."""
+    uid = urlsafe_base64_encode(force_bytes(person.user.pk))
+    return site.url + reverse("password_reset_confirm", args=[uid, default_token_generator.make_token(person.user)])
+
+
+def test_a_new_password(page: Page, reset_link: str, look: Callable) -> None:
+    page.goto(reset_link)
+    expect(page.get_by_role("heading", name="Set a new password")).to_be_visible()
+    look("new password")
+    page.locator("#id_new_password1").fill("a-new-password-7")
+    page.locator("#id_new_password2").fill("another-password-7")
+    page.get_by_role("button", name="Set the password").click()
+    expect(page.locator("#id_new_password2")).to_have_attribute("aria-invalid", "true")
+    look("new password refused")
+    for number in (1, 2):
+        page.locator(f"#id_new_password{number}").fill("a-new-password-7")
+    page.get_by_role("button", name="Set the password").click()
+    page.wait_for_url("**/password-reset/done/")
+    page.goto(reset_link)
+    expect(page.get_by_role("heading", name="This link is used up")).to_be_visible()
+    look("password link used up")
+
+
+def test_an_address_that_cannot_be_read(page: Page, person: Person, look: Callable, page_errors: PageErrors) -> None:
+    page_errors.allow("400")
+    person.opens(page, "/ui/search/?q=%00")
+    expect(page.get_by_role("heading", name="The request could not be read")).to_be_visible()
+    look("error 400")
+
+
+def test_what_an_account_may_not_see(page: Page, person: Person, look: Callable, page_errors: PageErrors) -> None:
+    page_errors.allow("403")
+    person.user.is_staff = True  # the admin's door is open to it, its lists are not
+    person.user.save()
+    person.opens(page, "/admin/jobs/job/")
+    expect(page.get_by_role("heading", name="You may not see this")).to_be_visible()
+    look("error 403")
+
+
+def test_a_form_that_is_too_old(page: Page, site: Site, look: Callable, page_errors: PageErrors) -> None:
+    page_errors.allow("403")
+    page.goto(site.url + "/login")
+    page.get_by_label("User name or e-mail").fill("ann")
+    page.get_by_label("Password").fill("anything")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", name="The form was too old")).to_be_visible()
+    look("error 403 form")
+
+
+def test_a_failure_of_the_server(
+    page: Page, site: Site, look: Callable, page_errors: PageErrors, settings: LazySettings
+) -> None:
+    """No page of the site fails on demand: what the handlers make of a view that raises is shown at its address."""
+    page_errors.allow("500")
+    settings.ROOT_URLCONF = "tests.contracts.base.raising_urls"
+    answer = Client(raise_request_exception=False).get("/ui/raise/bug", headers={"accept": "text/html"})
+    assert answer.status_code == 500
+    headers = {name: value for name, value in answer.items() if name != "Content-Length"}
+    page.route(
+        f"{site.url}/ui/raise/bug", lambda route: route.fulfill(status=500, headers=headers, body=answer.content)
+    )
+    page.goto(f"{site.url}/ui/raise/bug")
+    expect(page.get_by_role("heading", name="The server failed")).to_be_visible()
+    expect(page.locator("code")).to_have_text(answer["X-Request-ID"])
+    look("error 500")
 
 
 @pytest.mark.parametrize("name", LISTS)
