@@ -18,6 +18,7 @@ HEARTBEAT_HEADER = "X-Run-Heartbeat"
 HEARTBEAT_SECONDS = 30.0
 SILENCE_SECONDS = 120
 SYSTEM_PREFIX = "system/"  # series of the machine, whose steps count samples
+_FEW_POINTS = 5  # the fewest that a history can be cut down to; the last one is among them
 _LOOKED_AT = 50  # of the newest runs with the same name
 # Fields of a run that the document does not show. A server without them is asked again without them.
 _EXTENSIONS = ("status_reason", "started_at")
@@ -54,16 +55,17 @@ def run_get(api: Api, run_id: int) -> dict[str, Any]:
     return dict(api.call("GET", f"/runs/{run_id}"))
 
 
-def next_step(api: Api, run_id: int) -> int:
-    """One more than the last step of any of the run's series, 0 without any."""
-    steps = [-1]
+def next_steps(api: Api, run_id: int) -> tuple[int, int]:
+    """One more than the last step of any of the run's series, and of those of the machine; 0 without any."""
+    training, system = [-1], [-1]
     for item in api.call("GET", f"/metrics/{run_id}/summary")[:_LOOKED_AT]:
+        steps = system if item["name"].startswith(SYSTEM_PREFIX) else training
         if "last_step" in item:
             steps.append(int(item["last_step"]))
-        elif not item["name"].startswith(SYSTEM_PREFIX):
-            history = api.call("GET", f"/metrics/{run_id}/history/{quote(item['name'])}?max_points=5")
-            steps += history["steps"]
-    return max(steps) + 1
+        else:
+            path = f"/metrics/{run_id}/history/{quote(item['name'])}?max_points={_FEW_POINTS}"
+            steps += api.call("GET", path)["steps"]
+    return max(training) + 1, max(system) + 1
 
 
 def run_create(api: Api, run: Mapping[str, Any], *, look_first: bool, timeout: float | None = None) -> dict[str, Any]:

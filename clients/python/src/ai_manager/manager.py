@@ -20,6 +20,7 @@ from ai_manager.run import Run, iso
 from ai_manager.sender import Sender, sender_for
 from ai_manager.settings import DEFAULT_URL, MODES, Settings, clean_url
 from ai_manager.sync import outboxes_left
+from ai_manager.system import monitor
 
 START_SECONDS = 5.0  # the server may take so long for each of the two to four calls that begin a run
 MAX_NAME = 200
@@ -126,12 +127,12 @@ class AIManager:
             outbox = Outbox(run=record, root=self.settings.spool_root(), spool_limit=0, keeps=False)
             return Run(sender=None, outbox=outbox, config=config or {}, tags=tags, environment=environment)
         sender = self._sender()
-        first_step = 0
+        first_steps = (0, 0)
         if id is None:
             body["config"] = {**body["config"], calls.ENVIRONMENT_KEY: environment}
             self._make(sender, record)
         else:
-            known, first_step = self._look_up(sender, id)
+            known, first_steps = self._look_up(sender, id)
             stored = dict(known.get("config") or {})
             environment = stored.pop(calls.ENVIRONMENT_KEY, environment)
             body["name"] = known.get("name", body["name"])
@@ -143,11 +144,14 @@ class AIManager:
             config=dict(config or {}),
             tags=tags,
             environment=environment,
-            first_step=first_step,
+            first_step=first_steps[0],
+            first_system_step=first_steps[1],
         )
         if id is not None:
             outbox.update(status="running")
         sender.add(outbox)
+        if self.settings.system_seconds:
+            monitor.watch(run, seconds=self.settings.system_seconds)
         if run.url:
             say(f"Run '{run.name}' is shown at {run.url}")
         return run
@@ -191,18 +195,18 @@ class AIManager:
                 return
         record["late"] = True
 
-    def _look_up(self, sender: Sender, run_id: int) -> tuple[dict[str, Any], int]:
-        """The run and its next step; nothing and 0 while the server is away."""
+    def _look_up(self, sender: Sender, run_id: int) -> tuple[dict[str, Any], tuple[int, int]]:
+        """The run and its next steps (training's, machine's); nothing and 0 while the server is away."""
         if sender.offline:
-            return {}, 0
+            return {}, (0, 0)
         try:
-            return calls.run_get(sender.api, run_id), calls.next_step(sender.api, run_id)
+            return calls.run_get(sender.api, run_id), calls.next_steps(sender.api, run_id)
         except (AuthenticationError, Refused):
             raise
         except Unavailable as error:
             logger.debug("resuming without the server", exc_info=True)
             warn_once((self.api_url, "resume"), f"{error}. The run goes on; give `step` to be sure of its steps.")
-            return {}, 0
+            return {}, (0, 0)
 
 
 _counter = itertools.count(1)

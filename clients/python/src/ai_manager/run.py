@@ -75,6 +75,7 @@ class Run:
         tags: Iterable[str],
         environment: Mapping[str, Any],
         first_step: int = 0,
+        first_system_step: int = 0,
     ) -> None:
         self._sender = sender  # None: mode `disabled`, in which nothing is kept
         self._outbox = outbox
@@ -82,6 +83,7 @@ class Run:
         self._pid = os.getpid()
         self._last_step = first_step - 1
         self._step_lock = threading.Lock()
+        self._system_step = first_system_step
         self._tags = list(tags)
         self._ended = threading.Lock()
         self.status = "running"
@@ -181,6 +183,11 @@ class Run:
             self._outbox.spill()
         if self._sender is not None:
             self._sender.wake()
+
+    def log_system(self, sample: dict[str, float]) -> None:
+        """Add one sample of the machine (`ai_manager.system`); its steps count samples, apart from the training's."""
+        self._rows.append((time.time(), self._system_step, sample))
+        self._system_step += 1
 
     # --- Changing ---------------------------------------------------------------------------------------------------
 
