@@ -17,7 +17,22 @@ def dumps(data: Any, *, indent: bool = False) -> bytes:
 
     Here they would become null.
     """
-    return orjson.dumps(data, default=_plain, option=_OPTIONS | (orjson.OPT_INDENT_2 if indent else 0))
+    options = _OPTIONS | (orjson.OPT_INDENT_2 if indent else 0)
+    try:
+        return orjson.dumps(data, default=_plain, option=options)
+    except TypeError:  # "Integer exceeds 64-bit range"
+        return orjson.dumps(_with_floats(data), default=_plain, option=options)
+
+
+def _with_floats(data: Any) -> Any:
+    """The data, its integers beyond 64 bits as floats again: PostgreSQL's jsonb gives 1e308 back as 309 digits."""
+    if isinstance(data, dict):
+        return {key: _with_floats(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_with_floats(value) for value in data]
+    if isinstance(data, int) and not -(2**63) <= data < 2**64:
+        return float(data)
+    return data
 
 
 class JSONRenderer(renderers.JSONRenderer):

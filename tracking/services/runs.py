@@ -53,7 +53,7 @@ def run_create(
     )
     if run.status in FINAL_STATUSES:
         run.ended_at = started_at
-    _refuse_unkeepable(run)
+    _refuse_unkeepable(run, ("name", "config", "tags", "notes", "status"))
     run.save(force_insert=True)
     return run
 
@@ -90,8 +90,9 @@ def run_update(*, user: User, run_id: int, changes: Mapping[str, Any]) -> Run:
         run.ended_at = ended_at
     elif ended_at is not None and status is None:
         raise InvalidSpec(errors={"ended_at": [f"A run that is {run.status} has not ended; set its status too."]})
-    _refuse_unkeepable(run)
-    _write_fields(run, [field for field in EDITABLE if field != "status" and changes.get(field) is not None])
+    fields = [field for field in EDITABLE if field != "status" and changes.get(field) is not None]
+    _refuse_unkeepable(run, fields)
+    _write_fields(run, fields)
     return run
 
 
@@ -123,18 +124,19 @@ def unique_tags(tags: Sequence[str]) -> list[str]:
     return found
 
 
-def _refuse_unkeepable(run: Run) -> None:
+def _refuse_unkeepable(run: Run, fields: Sequence[str]) -> None:
+    """Look at these fields only: what PostgreSQL gives back of a kept config need not be what it would take again."""
     errors = {
         field: [f"It {problem}."]
-        for field in ("name", "config", "tags", "notes", "status_reason")
+        for field in {"name", "config", "tags", "notes", "status_reason"} & set(fields)
         if (problem := text.json_problem(getattr(run, field)))
     }
     if len(run.notes) > MAX_NOTES:
         errors["notes"] = [f"It has {len(run.notes):,} characters; at most {MAX_NOTES:,} are kept."]
-    if "config" not in errors and (size := len(orjson.dumps(run.config))) > MAX_CONFIG:
+    if "config" in fields and "config" not in errors and (size := len(orjson.dumps(run.config))) > MAX_CONFIG:
         errors["config"] = [f"It has {size:,} bytes as JSON; at most {MAX_CONFIG:,} are kept."]
     try:
-        run.clean_fields(exclude=["project", *errors])
+        run.clean_fields(exclude=[f.name for f in Run._meta.fields if f.name in errors or f.name not in fields])
     except ValidationError as error:
         errors |= error.message_dict
     if errors:

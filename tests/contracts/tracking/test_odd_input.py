@@ -123,6 +123,8 @@ def test_what_is_odd_but_sane_is_kept(api: Api, project_id: int) -> None:
     read = api.call("GET", f"/runs/{created.body['id']}").body
     assert read == created.body
     assert read == {**created.body, **order, "tags": ["padded", "a,b", "😀"]}
+    renamed = api.call("PUT", f"/runs/{read['id']}", {"name": "still changeable"})
+    assert (renamed.status, renamed.body["config"]) == (200, order["config"])
 
 
 def test_null_is_the_same_as_leaving_out(api: Api, project_id: int) -> None:
