@@ -138,3 +138,13 @@ class NewPasswordForm(SetPasswordForm):
         user: User = self.user
         password_set(user=user, new=self.cleaned_data["new_password1"])
         return user
+
+
+class ProjectForm(forms.Form):
+    """A new project, or the settings of one. The services check lengths and characters once more."""
+
+    name = forms.CharField(max_length=200)
+    description = forms.CharField(required=False, max_length=10_000, widget=forms.Textarea(attrs={"rows": 3}))
+    is_public = forms.BooleanField(
+        label="Public", required=False, help_text="Everyone who signs in may read it, knowing its address."
+    )

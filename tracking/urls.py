@@ -3,9 +3,23 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from tracking import run_views, views
+from tracking import project_views, run_act_views, run_table_views, run_views, views
 
 urlpatterns = [
+    path("ui/projects/", project_views.projects, name="projects"),
+    path("ui/projects/new/", project_views.new_project, name="project-new"),
+    path("ui/projects/<int:project_id>/", run_table_views.project, name="project"),
+    path("ui/projects/<int:project_id>/complete.json", run_table_views.completion, name="project-complete"),
+    path("ui/projects/<int:project_id>/runs.csv", run_table_views.export, name="project-export"),
+    path("ui/projects/<int:project_id>/runs/", run_act_views.bulk, name="project-runs"),
+    path("ui/projects/<int:project_id>/empty-trash/", run_act_views.empty_trash, name="project-empty-trash"),
+    path("ui/projects/<int:project_id>/views/", run_act_views.save_view, name="project-views"),
+    path("ui/projects/<int:project_id>/views/<int:view_id>/delete/", run_act_views.delete_view, name="view-delete"),
+    path("ui/projects/<int:project_id>/settings/", project_views.project_settings, name="project-settings"),
+    path("ui/projects/<int:project_id>/members/", project_views.add_member, name="project-members"),
+    path("ui/projects/<int:project_id>/members/<int:user_id>/", project_views.change_member, name="project-member"),
+    path("ui/projects/<int:project_id>/trash/", project_views.trash, name="project-trash"),
+    path("ui/projects/<int:project_id>/restore/", project_views.restore, name="project-restore"),
     path("ui/runs/<int:run_id>/series.json", run_views.series, name="run-series"),
     path("login", views.PlatformLoginView.as_view(), name="login"),
     path("logout", views.PlatformLogoutView.as_view(), name="logout"),

@@ -79,7 +79,9 @@ class Field:
 
     @property
     def label(self) -> str:
-        """For a column's header: `train loss (min)`."""
+        """For a column's header: `train loss (min)`, `optimizer.lr`, `Started`."""
+        if self.source is Source.RUN:
+            return self.name.removesuffix("_at").capitalize()
         if self.source is Source.METRICS:
             return f"{self.name} ({self.statistic})" if self.statistic != DEFAULT_STATISTIC else self.name
         return ".".join(self.path)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 RUNS = 500
 SERIES = 20_000
 PATHS = 500
+METRICS = 500
+TAGS = 500
 VALUES = 20  # kept for each path
 MAX_VALUE = 60  # characters of a text worth offering
 
@@ -40,8 +42,8 @@ def known_fields(*, user: "User", project: "Project") -> Known:
     metrics = Counter(name for name in series if is_nameable(name))
     return Known(
         config=_by_frequency(paths),
-        metrics=_by_frequency(metrics),
-        tags=_by_frequency(tags),
+        metrics=_by_frequency(metrics)[:METRICS],
+        tags=_by_frequency(tags)[:TAGS],
         values={path: _by_frequency(found)[:VALUES] for path, found in values.items()},
     )
 
