@@ -16,22 +16,27 @@ psutil is asked where it is installed, else /proc; GPUs through pynvml where it 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
 import subprocess
 import threading
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, Protocol
 
 from ai_manager.calls import SYSTEM_PREFIX
 from ai_manager.notices import logger
 
-psutil: ModuleType | None
-try:
-    import psutil
-except ImportError:
-    psutil = None
+
+def _optional(name: str) -> Any:
+    """A module that may not be installed, or None."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+psutil = _optional("psutil")
 
 SMI_SECONDS = 5.0
 _MIB = 1 << 20
@@ -110,7 +115,6 @@ class Machine:
         return {SYSTEM_PREFIX + name: value for name, value in found.items()}
 
     def _psutil(self) -> Sample:
-        assert psutil is not None  # noqa: S101 - else it would be no source
         if self._process is None:
             self._process = psutil.Process()
         return {
