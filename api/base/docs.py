@@ -87,6 +87,15 @@ def _add_errors(document: dict[str, Any], chosen: Iterable[Dialect]) -> None:
                 operation["security"].append({})  # open mode
 
 
+def _plain_path_parameters(document: dict[str, Any]) -> None:
+    """A number in a path is an integer; the other patterns are Python's, and no document's reader knows them."""
+    operations = (operation for path in document.get("paths", {}).values() for operation in path.values())
+    for parameter in (parameter for operation in operations for parameter in operation.get("parameters", [])):
+        pattern = parameter["schema"].pop("pattern", "") if parameter["in"] == "path" else ""
+        if pattern.startswith("^[0-9]"):
+            parameter["schema"] = {"type": "integer"}
+
+
 def _title(dialect: Dialect | None) -> dict[str, str]:
     if dialect is None:
         return {"TITLE": "AutoML platform", "DESCRIPTION": "All five contracts in one document."}
@@ -102,6 +111,7 @@ def openapi_document(name: str | None = None) -> dict[str, Any]:
     patterns = [pattern for pattern in _contract_patterns() if _belongs(pattern, {dialect.name for dialect in chosen})]
     with patched_settings({**_title(None if name is None else chosen[0]), "VERSION": API_VERSION}):
         document = _Generator(patterns=patterns).get_schema(request=None, public=True)
+    _plain_path_parameters(document)
     _add_errors(document, chosen)
     if name is None:
         document["x-documents"] = [{"name": d.name, "title": d.title, "url": document_url(d)} for d in chosen]

@@ -21,7 +21,7 @@ from api.tracking.serializers import (
     TrackingMetricOut,
     TrackingSummaryOut,
 )
-from api.tracking.views import checked
+from api.tracking.views import FormsMixin, checked
 from automl_site.errors import NotFound
 from tracking import store
 from tracking.selectors.metrics import metric_history, metric_page
@@ -37,8 +37,13 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 )
 
 
-class MetricViewSet(ViewSet):
+class MetricViewSet(FormsMixin, ViewSet):
     """The points of a run's metrics."""
+
+    forms = {
+        "create": (TrackingMetricIn, documents.METRIC_IN),
+        "batch": (TrackingBatchIn, documents.BATCH_METRICS),
+    }
 
     allow_nan_json = True  # Python's json writes a diverged loss so
 

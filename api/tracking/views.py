@@ -48,8 +48,24 @@ def page_response(rows: QuerySet, shown: type[serializers.Serializer], query: Ma
     return Response(shown(page, many=True).data, headers={"X-Total-Count": str(rows.count())})
 
 
-class ProjectViewSet(ViewSet):
+class FormsMixin:
+    """Fills the browsable API's forms: with the document's example, or for a change with what is there."""
+
+    action: str | None
+    forms: Mapping[str, tuple[type[serializers.Serializer], Mapping[str, Any]]] = {}
+
+    def get_serializer(self, instance: Any = None) -> serializers.Serializer:
+        serializer, example = self.forms.get(self.action or "", (serializers.Serializer, {}))
+        return serializer(instance=example if instance is None else instance)
+
+
+class ProjectViewSet(FormsMixin, ViewSet):
     """Projects."""
+
+    forms = {
+        "create": (TrackingProjectIn, documents.PROJECT_IN),
+        "update": (TrackingProjectChangeIn, documents.PROJECT_CHANGE),
+    }
 
     @extend_schema(
         parameters=[TrackingProjectListIn],
@@ -100,8 +116,13 @@ class ProjectViewSet(ViewSet):
         return Response(TrackingProjectOut(project).data)
 
 
-class MemberViewSet(ViewSet):
+class MemberViewSet(FormsMixin, ViewSet):
     """Who belongs to a project (an extension). Members are named by their user's id."""
+
+    forms = {
+        "create": (TrackingMemberIn, documents.MEMBER_IN),
+        "update": (TrackingMemberChangeIn, {"role": "editor"}),
+    }
 
     @extend_schema(responses={200: TrackingMemberOut(many=True)}, examples=[answered(documents.MEMBER)])
     def list(self, request: Request, project_id: str) -> Response:
@@ -138,8 +159,13 @@ class MemberViewSet(ViewSet):
         return Response(status=204)
 
 
-class RunViewSet(ViewSet):
+class RunViewSet(FormsMixin, ViewSet):
     """Runs."""
+
+    forms = {
+        "create": (TrackingRunIn, documents.RUN_IN),
+        "update": (TrackingRunChangeIn, documents.RUN_CHANGE),
+    }
 
     @extend_schema(
         parameters=[TrackingRunListIn],
