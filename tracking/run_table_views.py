@@ -142,13 +142,14 @@ def _missing(state: TableState, known: Known) -> list[tuple[str, str]]:
 
 
 def column_choices(state: TableState, known: Known) -> dict[str, Any]:
-    """The checkboxes of the columns: a run's own fields, the config's paths, and each metric's statistics."""
+    """The checkboxes of the columns, those that are shown first, in their order: the form sends them in this one."""
     chosen = state.query.columns
     config = dict.fromkeys(
         [*(c for c in chosen if c.source is Source.CONFIG), *(config_field(*p) for p in known.config)]
     )
     metrics = dict.fromkeys([*(c.name for c in chosen if c.source is Source.METRICS), *known.metrics])
-    own = [run_field(name) for name in RUN_FIELDS if name != "name"]
+    names = [name for name in RUN_FIELDS if name != "name"]
+    own = dict.fromkeys([*(c for c in chosen if c.source is Source.RUN and c.name in names), *map(run_field, names)])
     return {
         "run": [_choice(column, chosen) for column in own],
         "config": [_choice(column, chosen) for column in config],
