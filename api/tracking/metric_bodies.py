@@ -6,7 +6,7 @@ the field as the caller wrote it (`metrics.loss`, `points.3.step`, `series.loss.
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -147,8 +147,7 @@ def _column_points(name: str, columns: Mapping[str, Any], field: str, errors: _E
         return []
     _refuse_too_many(len(given), f"{field}.values", errors)
     values = _column(_value, given, f"{field}.values", errors)
-    steps: Iterable[Any] = [None] * len(given)
-    times: Iterable[Any] = steps
+    steps = times = [None] * len(given)
     for key, read in (("steps", _step), ("timestamps", _time)):
         column = columns.get(key)
         if column is None:
@@ -166,6 +165,11 @@ def _column_points(name: str, columns: Mapping[str, Any], field: str, errors: _E
 
 def _column(read: Callable[[Any], Any], column: Sequence[Any], field: str, errors: _Errors) -> list[Any]:
     """Every item of a column; the first that cannot be read is told."""
+    kinds = set(map(type, column))
+    if read is _value and kinds == {float}:
+        return list(column)
+    if read is _step and kinds == {int} and min(column) >= -MAX_STEP and max(column) <= MAX_STEP:
+        return list(column)
     out = []
     for index, item in enumerate(column):
         try:

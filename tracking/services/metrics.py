@@ -56,13 +56,13 @@ def points_log(
         InvalidSpec: a point that cannot be kept.
         NotFound: there is no such run.
     """
-    now = timezone.now()
-    timed = [point if point.time is not None else replace(point, time=now) for point in points]
+    if single and points[0].time is None:
+        points = [replace(points[0], time=timezone.now())]  # which the answer has to name
     try:
         with transaction.atomic():
             # Locks the run's row: until we commit, nobody else writes to this run or takes its keys.
-            last = stream.append(run_id=run_id, points=timed)
-            answer = _point_answer(run_id, timed[0], last) if single else _batch_answer(len(timed))
+            last = stream.append(run_id=run_id, points=points)
+            answer = _point_answer(run_id, points[0], last) if single else _batch_answer(len(points))
             if idempotency is not None:
                 IdempotencyKey.objects.create(
                     user_id=idempotency.user_id,
