@@ -96,6 +96,28 @@ def test_the_position_counts_who_comes_first(submit):
     assert queue_positions([second, urgent]) == {urgent.pk: 1, second.pk: 3}
 
 
+def test_the_positions_of_any_jobs_are_those_that_each_has_alone(submit):
+    jobs = [submit() for _ in range(24)]
+    first = jobs[0].created_at
+    for number, job in enumerate(jobs):
+        Job.objects.filter(pk=job.pk).update(
+            queue="tensorflow" if number % 5 == 0 else "sklearn",
+            priority=(0, 0, 3, -1)[number % 4],
+            created_at=first + timedelta(seconds=number // 3),  # some at the very same time
+        )
+    jobs = list(Job.objects.all())
+    for chosen in (jobs, jobs[::3], jobs[5:8], jobs[-1:]):
+        assert queue_positions(chosen) == {job.pk: queue_position(job) for job in chosen}
+    assert queue_positions([]) == {}
+
+
+def test_any_number_of_positions_takes_two_queries_and_no_sort(submit, django_assert_num_queries):
+    jobs = [submit() for _ in range(5)]
+    with django_assert_num_queries(2) as captured:
+        assert sorted(queue_positions(jobs).values()) == [1, 2, 3, 4, 5]
+    assert not any("ORDER BY" in query["sql"] or "RANK" in query["sql"] for query in captured.captured_queries)
+
+
 def test_the_messages_of_many_jobs_are_those_of_each(submit, claim, worker):
     claimed, waiting, elsewhere = submit(), submit(), submit()
     claim(Job.objects.get(pk=claimed.pk))  # `claimed` itself was read before

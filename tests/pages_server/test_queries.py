@@ -91,13 +91,13 @@ def queries_of(client: Client, path: str) -> list[str]:
 @pytest.mark.parametrize(
     ("fill", "queries"),
     [
-        pytest.param(pending, 9, id="jobs, all pending"),
-        pytest.param(listed("/ui/jobs/"), 9, id="jobs"),
-        pytest.param(listed("/ui/jobs/?status=pending&kind=training&q=job"), 9, id="jobs, filtered"),
+        pytest.param(pending, 10, id="jobs, all pending"),
+        pytest.param(listed("/ui/jobs/"), 10, id="jobs"),
+        pytest.param(listed("/ui/jobs/?status=pending&kind=training&q=job"), 10, id="jobs, filtered"),
         pytest.param(listed("/ui/jobs/export.csv"), 3, id="jobs as CSV"),
-        pytest.param(listed("/ui/"), 11, id="dashboard"),
+        pytest.param(listed("/ui/"), 12, id="dashboard"),
         pytest.param(listed("/ui/workers/"), 7, id="workers"),
-        pytest.param(listed("/ui/search/?q=job"), 8, id="search"),
+        pytest.param(listed("/ui/search/?q=job"), 9, id="search"),
         pytest.param(listed("/ui/jobs/new/"), 4, id="form"),
         pytest.param(listed("/ui/jobs/new/fields/"), 3, id="form's fields"),
         pytest.param(training_page, 9, id="training"),
