@@ -65,6 +65,9 @@ def run_attempt(attempt: Attempt, job: Job, stop: StopFlag) -> int:
     except BaseException as error:  # noqa: BLE001  (whatever ends it, the job must be told)
         _no_more_interruptions()
         _fail(attempt, job, error, reporter)
+    finally:
+        if reporter is not None:
+            reporter.close()  # where the claim was lost its thread still waits, to end the process if nothing else does
     return 0
 
 
