@@ -124,6 +124,26 @@ def test_the_same_request_many_times_at_once_is_kept_once(run, user):
     assert Run.objects.get(pk=run.pk).seq == 1
 
 
+@pytest.mark.django_db(transaction=True)
+def test_points_without_a_step_get_distinct_ones_however_many_write_at_once(run):
+    barrier = threading.Barrier(4)
+
+    def send() -> None:
+        try:
+            barrier.wait()
+            for _ in range(5):
+                points_log(run_id=run.pk, points=[Point("loss", 1.0)], single=True)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=send) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(store.read_series(run.pk)["loss"].steps.tolist()) == list(range(20))
+
+
 def test_old_keys_are_swept_a_bounded_number_at_a_time(run, user):
     for number in range(5):
         points_log(run_id=run.pk, points=[Point("loss", 1.0)], idempotency=key_of(user, f"k{number}"))
