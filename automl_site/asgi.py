@@ -10,9 +10,10 @@ django_application = get_asgi_application()
 
 from channels.routing import ProtocolTypeRouter  # noqa: E402  (apps must be loaded first)
 
+from api.tracking.ingest import Ingest  # noqa: E402
 from automl_site.bodies import Application, BodyLimit  # noqa: E402
 from automl_site.routing import websocket_application  # noqa: E402
 
 application = ProtocolTypeRouter(
-    {"http": BodyLimit(cast(Application, django_application)), "websocket": websocket_application}
+    {"http": BodyLimit(Ingest(cast(Application, django_application))), "websocket": websocket_application}
 )

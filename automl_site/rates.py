@@ -100,8 +100,8 @@ def _connection(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_connect_timeout=0.25, socket_timeout=0.25)
 
 
-def hit(*limits: Limit | None) -> list[Usage]:
-    """Count one call against each limit; the usages, in the same order (None limits are left out).
+def hit(*limits: Limit | None, calls: int = 1) -> list[Usage]:
+    """Count `calls` against each limit; the usages, in the same order (None limits are left out).
 
     Where Redis is away, the answer is as if nothing had been used.
     """
@@ -110,7 +110,7 @@ def hit(*limits: Limit | None) -> list[Usage]:
         return []
     try:
         answer = _connection(settings.REDIS_URL).eval(
-            _HIT, len(counted), *(limit.key for limit in counted), 1, *(limit.period * 1000 for limit in counted)
+            _HIT, len(counted), *(limit.key for limit in counted), calls, *(limit.period * 1000 for limit in counted)
         )
     except redis.RedisError as error:
         logger.warning("rate limits are not counted, Redis is away: %s", error)

@@ -28,7 +28,7 @@ START_SECONDS = 90.0
 RATES = {
     "AUTOML_RATE_TRACKING_MINUTE": "100000000/m",
     "AUTOML_RATE_TRACKING_HOUR": "1000000000/h",
-    "AUTOML_RATE_METRICS": "1000000/s",
+    "AUTOML_RATE_TRACKING_METRICS": "1000000/s",
 }
 
 Points = Sequence[tuple[str, int, float]]  # (metric, step, value)

@@ -33,7 +33,7 @@ _COLUMNS = 4
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _FLOAT_MAX = float(np.finfo(np.float64).max)
-_COUNTER_PK = 1
+COUNTER_PK = 1
 _NAMES_A_QUERY = 500  # SQLite takes a limited number of parameters
 MIN_DOWNSAMPLED = 5  # first, last, and one bucket's minimum, maximum and not-a-number
 
@@ -120,12 +120,12 @@ def append_points(*, run_id: int, points: Sequence[Point], seq: int) -> int:
         times[index] = now if point.time is None else microseconds(point.time)
         indices[point.name].append(index)
     for name, own in indices.items():
-        _summarise(series[name], steps[own], values[own], times[own])
+        summarise(series[name], steps[own], values[own], times[own])
     _save_series([series[name] for name in names])
-    first_id = _take_ids(len(points))
+    first_id = take_ids(len(points))
     keys = np.fromiter((series[point.name].pk for point in points), "<i8", len(points))
     MetricSegment.objects.create(
-        run_id=run_id, seq=seq, first_id=first_id, count=len(points), payload=_pack(keys, steps, values, times)
+        run_id=run_id, seq=seq, first_id=first_id, count=len(points), payload=pack(keys, steps, values, times)
     )
     return first_id
 
@@ -138,7 +138,7 @@ def _series_by_name(run_id: int, names: Sequence[str]) -> dict[str, MetricSeries
     return rows
 
 
-def _summarise(row: MetricSeries, steps: Integers, values: Floats, times: Integers) -> None:
+def summarise(row: MetricSeries, steps: Integers, values: Floats, times: Integers) -> None:
     """Add points, in the order in which they were logged, to the row's running summary."""
     numbers = values[np.isfinite(values)]
     row.count += len(values)
@@ -169,11 +169,11 @@ def _save_series(rows: Sequence[MetricSeries]) -> None:
     )
 
 
-def _take_ids(count: int) -> int:
+def take_ids(count: int) -> int:
     """The first of `count` public ids. The counter's row stays locked until the transaction ends: call this late."""
-    counter = MetricCounter.objects.filter(pk=_COUNTER_PK)
+    counter = MetricCounter.objects.filter(pk=COUNTER_PK)
     if not counter.update(next_id=F("next_id") + count):
-        MetricCounter.objects.bulk_create([MetricCounter(pk=_COUNTER_PK)], ignore_conflicts=True)
+        MetricCounter.objects.bulk_create([MetricCounter(pk=COUNTER_PK)], ignore_conflicts=True)
         counter.update(next_id=F("next_id") + count)
     return counter.values_list("next_id", flat=True).get() - count
 
@@ -322,7 +322,7 @@ def _names(run_id: int, keys: set[int]) -> dict[int, str]:
 # --- The layout -----------------------------------------------------------------------------------------------------
 
 
-def _pack(keys: Integers, steps: Integers, values: Floats, times: Integers) -> bytes:
+def pack(keys: Integers, steps: Integers, values: Floats, times: Integers) -> bytes:
     header = _HEADER.pack(_LAYOUT_VERSION, len(keys))
     return b"".join((header, keys.tobytes(), steps.tobytes(), values.tobytes(), times.tobytes()))
 

@@ -21,7 +21,7 @@ from automl_site.errors import DomainError, RateLimited
 from automl_site.logs import request_id
 from automl_site.origins import open_mode_refusal
 
-_CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CLIENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 GetResponse = Callable[[HttpRequest], Any]
 
 
@@ -59,7 +59,7 @@ class RequestIdMiddleware(_Middleware):
 
     def before(self, request: HttpRequest) -> None:
         given = request.headers.get("X-Request-ID", "")
-        request.id = given if _CLIENT_ID.fullmatch(given) else uuid.uuid4().hex  # type: ignore[attr-defined]
+        request.id = given if CLIENT_ID.fullmatch(given) else uuid.uuid4().hex  # type: ignore[attr-defined]
         request_id.set(request.id)  # type: ignore[attr-defined]
 
     def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from automl_site import rates
 from automl_site.errors import Conflict, Forbidden, InvalidSpec, RateLimited, Unauthenticated
+from tracking import access
 from tracking.models import ApiKey, User
 from tracking.selectors.accounts import api_keys_of, user_by_login
 from tracking.tokens import issue_tokens, new_api_key, user_of_refresh_token
@@ -202,6 +203,7 @@ def password_set(*, user: User, new: str) -> None:
     check_new_password(new, user=user)
     user.set_password(new)
     user.save(update_fields=["password", "updated_at"])
+    access.forget_on_commit()
 
 
 @transaction.atomic
@@ -236,12 +238,14 @@ def api_key_create(*, owner: User, name: str = API_KEY_NAME, days: int | None = 
 def api_key_revoke(*, key: ApiKey) -> None:
     """End a key at once; one that has been revoked already keeps its time."""
     ApiKey.objects.filter(pk=key.pk, revoked_at__isnull=True).update(revoked_at=timezone.now())
+    access.forget_on_commit()
     key.refresh_from_db()
 
 
 def user_deactivate(*, user: User) -> None:
     """Shut an account out: its sessions, JWTs and API keys are refused from now on. Its things stay."""
     User.objects.filter(pk=user.pk, is_active=True).update(is_active=False, updated_at=timezone.now())
+    access.forget_on_commit()
     user.is_active = False
 
 

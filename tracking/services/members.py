@@ -8,6 +8,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
 from automl_site.errors import Conflict, Forbidden, InvalidSpec, NotFound
+from tracking import access
 from tracking.models import Project, ProjectMember, User
 from tracking.selectors.accounts import user_by_login
 from tracking.selectors.projects import project_get, project_to_own
@@ -58,6 +59,7 @@ def member_role_set(*, user: User, project_id: int, member_id: int, role: str) -
     members = _members(project, member_id)
     if not members.update(role=role):
         raise NotFound(f"User {member_id} is no member of this project.")
+    access.forget_on_commit()
     return members.select_related("user").get()
 
 
@@ -80,6 +82,7 @@ def member_remove(*, user: User, project_id: int, member_id: int) -> None:
     count, _ = _members(project, member_id).delete()
     if not count:
         raise NotFound(f"User {member_id} is no member of this project.")
+    access.forget_on_commit()
 
 
 def _members(project: Project, member_id: int) -> QuerySet[ProjectMember]:
@@ -101,6 +104,7 @@ def _hand_on(project: Project) -> None:
         raise Conflict(LAST_OWNER)
     Project.objects.filter(pk=project.pk).update(owner=heir.user)
     heir.delete()
+    access.forget_on_commit()
 
 
 def _refuse_unknown(role: str) -> None:

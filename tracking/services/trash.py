@@ -8,7 +8,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from automl_site.errors import Forbidden, NotFound
-from tracking import holds, stream
+from tracking import access, holds, stream
 from tracking.models import LogLine, MetricSegment, Project, Run, User
 from tracking.selectors.projects import project_to_own
 from tracking.selectors.runs import run_to_change
@@ -69,6 +69,7 @@ def project_trash(*, user: User, project_id: int) -> None:
     holds.refuse_if_held(project_ids=[project.pk])
     now = timezone.now()
     Project.objects.live().filter(pk=project.pk).update(deleted_at=now, updated_at=now)
+    access.forget_on_commit()
 
 
 def project_restore(*, user: User, project_id: int) -> Project:

@@ -1,0 +1,302 @@
+"""The short way for `POST /metrics/{run_id}` and `/batch`: an ASGI application in front of Django.
+
+It answers plain JSON with a bearer token that can be stored at once. All requests that wait are written by one
+transaction (group commit) and answered after it. Whatever else comes (a session, another content type, a bad token, a
+body that is refused, a run that is not there, a limit that is reached) goes on to the view with its body, and is
+answered there; so there is one place that words refusals.
+"""
+
+import asyncio
+import logging
+import queue
+import re
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+from django.conf import settings
+from django.db import close_old_connections, connection
+from rest_framework.exceptions import ParseError
+
+from api.base.dialect import Problem
+from api.base.middleware import CLIENT_ID
+from api.base.parsers import loads
+from api.base.throttling import TRACKING_METRICS, count
+from api.tracking.dialect import TRACKING
+from api.tracking.fast_bodies import parse
+from automl_site.bodies import Application, Message, Receive, Send
+from automl_site.errors import DomainError
+from automl_site.origins import open_mode_refusal
+from automl_site.rates import Usage
+from tracking.access import logger_of
+from tracking.services.ingest import Entry, group_log
+from tracking.services.metrics import Idempotency
+from tracking.store_group import SeriesCache
+
+logger = logging.getLogger(__name__)
+
+MAX_GROUP = 256  # requests in one transaction
+MAX_WAITING = 2_000  # requests; more are told to come again
+REST = 0.002  # seconds between two commits while requests wait: SQLite's other writers get a turn
+_PATH = re.compile(r"/metrics/([0-9]{1,18})(/batch)?/?")
+_TYPES = {b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"}
+_PASSED_ON = {b"content-encoding", b"transfer-encoding", b"expect"}
+
+
+@dataclass(slots=True)
+class Order:
+    """A request that may be answered here."""
+
+    path: str
+    run_id: int
+    single: bool
+    token: str
+    key: str | None
+    request_id: str
+    body: bytes = b""
+
+
+@dataclass(slots=True)
+class Answer:
+    body: bytes
+    usage: Usage | None
+    used: int  # of the limit, by this request and those before it
+
+
+@dataclass(slots=True)
+class _Waiting:
+    order: Order
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[Answer | None]"
+    user_id: int = 0
+    entry: Entry | None = None
+    answer: Answer | None = None
+
+
+class Ingest:
+    """The ASGI application around another one, which gets what is not for this."""
+
+    def __init__(self, application: Application) -> None:
+        self.application = application
+        self._committer = Committer()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        order = order_of(scope)
+        if order is None:
+            await self.application(scope, receive, send)
+            return
+        body = await _read(receive)
+        if body is None:
+            return  # the client has gone
+        order.body = body
+        if self._committer.is_full:
+            await _refuse(send, order)
+            return
+        answer = await self._committer.answer(order)
+        if answer is None:
+            await self.application(scope, _again(body, receive), send)
+        else:
+            await _send(send, 201, answer.body, [*_headers(order), *_limit_headers(answer)])
+
+
+class Committer:
+    """A thread of its own that writes what waits, group by group."""
+
+    def __init__(self) -> None:
+        self._waiting: queue.SimpleQueue[_Waiting] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._cache = SeriesCache()
+
+    @property
+    def is_full(self) -> bool:
+        return self._waiting.qsize() >= MAX_WAITING
+
+    async def answer(self, order: Order) -> Answer | None:
+        """Once the order is on disk; None if the view is to answer it."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Answer | None] = loop.create_future()
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._work, name="ingest", daemon=True)
+            self._thread.start()
+        self._waiting.put(_Waiting(order, loop, future))
+        return await future
+
+    def _work(self) -> None:
+        while True:
+            group = [self._waiting.get()]
+            while len(group) < MAX_GROUP and not self._waiting.empty():
+                group.append(self._waiting.get())
+            try:
+                close_old_connections()
+                self._write(group)
+            except Exception as error:  # noqa: BLE001  (the view answers each by itself, and says what is wrong)
+                logger.warning("a group of %d metric requests was not written: %s", len(group), error)
+                for waiting in group:
+                    waiting.answer = None
+            _deliver(group)
+            if not self._waiting.empty() and connection.vendor == "sqlite":
+                time.sleep(REST)
+
+    def _write(self, group: Sequence[_Waiting]) -> None:
+        for waiting in group:
+            _check(waiting)
+        allowed = _within_limits([waiting for waiting in group if waiting.entry is not None])
+        entries = [waiting.entry for waiting, _, _ in allowed if waiting.entry is not None]
+        if not entries:
+            return
+        answers = group_log(entries, self._cache)
+        for (waiting, usage, used), answer in zip(allowed, answers, strict=True):
+            if answer is not None:
+                waiting.answer = Answer(orjson.dumps(answer), usage, used)
+
+
+def _check(waiting: _Waiting) -> None:
+    """Set the entry of an order that can be stored; what is refused here is refused again, in words, by the view."""
+    order = waiting.order
+    user_id = logger_of(token=order.token, run_id=order.run_id)
+    if user_id is None:
+        return
+    try:
+        parts = parse(loads(order.body, allow_nan=True), single=order.single)
+        key = None
+        if order.key is not None:
+            key = Idempotency.of(user_id=user_id, key=order.key, path=order.path, body=order.body)
+    except (DomainError, ParseError):
+        return
+    if parts:
+        waiting.user_id = user_id
+        waiting.entry = Entry(run_id=order.run_id, parts=parts, single=order.single, idempotency=key)
+
+
+def _within_limits(group: Sequence[_Waiting]) -> list[tuple[_Waiting, Usage | None, int]]:
+    """Count the requests of each user at once; those within the limit, in their order."""
+    by_user: dict[int, list[_Waiting]] = defaultdict(list)
+    for waiting in group:
+        by_user[waiting.user_id].append(waiting)
+    allowed: list[tuple[_Waiting, Usage | None, int]] = []
+    for user_id, theirs in by_user.items():
+        usage = count(TRACKING_METRICS, subject=f"user:{user_id}", user_id=user_id, calls=len(theirs))
+        before = usage.used - len(theirs) if usage is not None else 0
+        for number, waiting in enumerate(theirs, 1):
+            if usage is None or before + number <= usage.limit:
+                allowed.append((waiting, usage, before + number))
+    return allowed
+
+
+def _deliver(group: Sequence[_Waiting]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = defaultdict(list)
+    for waiting in group:
+        by_loop[waiting.loop].append(waiting)
+    for loop, theirs in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, theirs)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            logger.debug("the event loop ended before its metrics were answered")
+
+
+def _resolve(group: Sequence[_Waiting]) -> None:
+    for waiting in group:
+        if not waiting.future.done():
+            waiting.future.set_result(waiting.answer)
+
+
+# --- HTTP ------------------------------------------------------------------------------------------------------------
+def order_of(scope: Message) -> Order | None:
+    """The order in a request's head, if it may be answered here."""
+    if scope["type"] != "http" or scope["method"] != "POST" or scope.get("query_string"):
+        return None
+    match = _PATH.fullmatch(scope["path"])
+    if match is None or scope.get("root_path"):
+        return None
+    headers = {name.lower(): value for name, value in scope["headers"]}
+    authorization = headers.get(b"authorization", b"").decode("latin-1")
+    length = headers.get(b"content-length", b"")
+    if (
+        not authorization.startswith("Bearer ")
+        or headers.get(b"content-type", b"").lower() not in _TYPES
+        or not length.isdigit()
+        or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        or not _accepts_json(headers.get(b"accept", b"*/*"))
+        or _PASSED_ON & headers.keys()
+    ):
+        return None
+    if settings.OPEN_MODE:
+        host, origin = (headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
+        if open_mode_refusal(host=host, origin=origin):
+            return None
+    given = headers.get(b"x-request-id", b"").decode("latin-1")
+    key = headers.get(b"idempotency-key")
+    return Order(
+        path=scope["path"],
+        run_id=int(match[1]),
+        single=match[2] is None,
+        token=authorization.removeprefix("Bearer ").strip(),
+        key=None if key is None else key.decode("latin-1"),
+        request_id=given if CLIENT_ID.fullmatch(given) else uuid.uuid4().hex,
+    )
+
+
+def _accepts_json(accept: bytes) -> bool:
+    return accept in (b"*/*", b"application/json") or accept.startswith((b"application/json,", b"*/*,"))
+
+
+async def _read(receive: Receive) -> bytes | None:
+    parts = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """What brings the body once more, and then what comes after it."""
+    rest = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def replay() -> Message:
+        message = next(rest, None)
+        return message if message is not None else await receive()
+
+    return replay
+
+
+def _headers(order: Order) -> list[tuple[bytes, bytes]]:
+    """What Django's middleware puts on the view's answer."""
+    return [
+        (b"vary", b"Accept"),
+        (b"allow", b"GET, POST, HEAD, OPTIONS" if order.single else b"POST, OPTIONS"),
+        (b"x-frame-options", b"DENY"),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"same-origin"),
+        (b"cross-origin-opener-policy", b"same-origin"),
+        (b"x-request-id", order.request_id.encode()),
+    ]
+
+
+def _limit_headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    usage = answer.usage
+    if usage is None:
+        return []
+    return [
+        (b"x-ratelimit-limit", b"%d" % usage.limit),
+        (b"x-ratelimit-remaining", b"%d" % max(usage.limit - answer.used, 0)),
+        (b"x-ratelimit-reset", b"%d" % usage.reset_at),
+    ]
+
+
+async def _refuse(send: Send, order: Order) -> None:
+    message = "More metrics wait than can be written at the moment; send them again in a second."
+    body = orjson.dumps(TRACKING.body(Problem("unavailable", 503, message)))
+    await _send(send, 503, body, [*_headers(order), (b"retry-after", b"1")])
+
+
+async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    always = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": [*always, *headers]})
+    await send({"type": "http.response.body", "body": body})
