@@ -138,5 +138,5 @@ def written_value(value: Any) -> str:
     if isinstance(value, Day):
         return value.date.isoformat()
     if isinstance(value, FromNow):
-        return f"{value.offset.total_seconds():g}s"
+        return f"{value.offset.total_seconds():.0f}s"
     return value.isoformat() if isinstance(value, datetime) else repr(value)

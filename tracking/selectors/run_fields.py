@@ -10,8 +10,11 @@ from tracking.filters.fields import MAX_PARTS, is_nameable
 if TYPE_CHECKING:
     from tracking.models import Project, User
 
-# However large a project is, looking at it costs this much: its newest runs, and so many series of theirs.
-RUNS = 500
+# However large a project is, looking at it costs this much: its newest runs, until they have shown so many values, and
+# so many series of theirs. (One config may have a megabyte: configs are read a few at a time.)
+RUNS = 200
+RUNS_AT_ONCE = 20
+LEAVES = 50_000
 SERIES = 20_000
 PATHS = 500
 METRICS = 500
@@ -29,10 +32,14 @@ def known_fields(*, user: "User", project: "Project") -> Known:
     values: dict[tuple[str, ...], Counter[str]] = {}
     tags: Counter[str] = Counter()
     keys = []
-    for key, config, own_tags in newest.values_list("pk", "config", "tags"):
+    leaves = 0
+    for key, config, own_tags in newest.values_list("pk", "config", "tags").iterator(chunk_size=RUNS_AT_ONCE):
         keys.append(key)
+        if leaves > LEAVES:
+            break
         tags.update(tag for tag in own_tags if isinstance(tag, str))
         for path, value in _leaves(config):
+            leaves += 1
             if path not in paths and len(paths) >= PATHS:
                 continue
             paths[path] += 1

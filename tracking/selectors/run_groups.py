@@ -13,13 +13,14 @@ from django.core.paginator import Page, Paginator
 from tracking.filters.completion import quoted
 from tracking.filters.expressions import JsonBoolean, JsonNumber, JsonPresent, JsonText
 from tracking.filters.fields import Field, Source
-from tracking.selectors.run_table import PAGE, SERIES_FIELDS, TableQuery, runs_matching, statistic_of
+from tracking.selectors.run_table import PAGE, TableQuery, runs_matching, statistic_fields, statistic_of
 
 if TYPE_CHECKING:
     from tracking.models import Project, User
 
 GROUPABLE = ("status", "name")  # of a run's own fields; any value of the config besides
 OTHER = "list or object"
+READ_AT_ONCE = 2000
 _KINDS = ("number", "text", "boolean", "other", "null")
 Key = tuple[str, Any]  # kind of the value, value: 1, "1" and true are three
 
@@ -63,9 +64,9 @@ def run_groups(
     counts = Counter(keys.values())
     numbers = _numbers(runs, keys, metrics)
     # Groups are made for the page alone: by a value that every run has another one of there are thousands.
-    page: Page[Any] = Paginator(_sorted(counts, numbers, query, by), size).get_page(number)
+    page: Page[Any] = Paginator(_sorted(counts, numbers, query, by, metrics), size).get_page(number)
     page.object_list = [
-        RunGroup(key[1], counts[key], [_spread(numbers[key, column]) for column in metrics], _filter(by, key))
+        RunGroup(key[1], counts[key], [_spread(found.get(key, [])) for found in numbers], _filter(by, key))
         for key in page
     ]
     return page
@@ -89,22 +90,28 @@ def _key(present: bool, number: float | None, text: str | None, boolean: int | N
     return ("other", OTHER) if boolean is None else ("boolean", bool(boolean))
 
 
-def _numbers(runs: Any, keys: dict[int, Key], metrics: list[Field]) -> dict[tuple[Key, Field], list[float]]:
+def _numbers(runs: Any, keys: dict[int, Key], metrics: list[Field]) -> list[dict[Key, list[float]]]:
+    """Of each metric, the numbers of each group."""
     from tracking.models import MetricSeries
 
-    found: dict[tuple[Key, Field], list[float]] = defaultdict(list)
+    found: list[dict[Key, list[float]]] = [defaultdict(list) for _ in metrics]
     if not metrics:
         return found
-    columns = defaultdict(list)
-    for column in metrics:
-        columns[column.name].append(column)
+    # By place: looking a Field up for each of many thousand rows would cost more than reading them.
+    columns: dict[str, list[tuple[Field, dict[Key, list[float]]]]] = defaultdict(list)
+    for column, numbers in zip(metrics, found, strict=True):
+        columns[column.name].append((column, numbers))
+    fields = sorted({field for column in metrics for field in statistic_fields(column)})
     series = MetricSeries.objects.filter(run__in=runs.values("pk"), name__in=columns)
-    for values in series.values_list(*SERIES_FIELDS).iterator(chunk_size=2000):
-        row = dict(zip(SERIES_FIELDS, values, strict=True))
-        for column in columns[row["name"]]:
+    for run_id, name, *values in series.values_list("run_id", "name", *fields).iterator(chunk_size=READ_AT_ONCE):
+        key = keys.get(run_id)
+        if key is None:  # a run that came between the two queries
+            continue
+        row = dict(zip(fields, values, strict=True))
+        for column, numbers in columns[name]:
             number = statistic_of(row, column)
-            if isinstance(number, int | float) and math.isfinite(number) and row["run_id"] in keys:
-                found[keys[row["run_id"]], column].append(number)
+            if isinstance(number, int | float) and math.isfinite(number):
+                numbers[key].append(number)
     return found
 
 
@@ -118,14 +125,18 @@ def _spread(numbers: list[float]) -> Spread:
 
 
 def _sorted(
-    counts: Mapping[Key, int], numbers: Mapping[tuple[Key, Field], list[float]], query: TableQuery, by: Field
+    counts: Mapping[Key, int],
+    numbers: list[dict[Key, list[float]]],
+    query: TableQuery,
+    by: Field,
+    metrics: list[Field],
 ) -> list[Key]:
     sign = -1 if query.descending else 1
     by_value = sorted(counts, key=_rank, reverse=query.sort == by and query.descending)
     if query.sort == by:
         return sorted(by_value, key=lambda key: key[1] is None)  # those without a value last, either way
-    if query.sort in query.columns and query.sort.source is Source.METRICS:
-        means = {key: fmean(found) for key in counts if (found := numbers.get((key, query.sort)))}
+    if query.sort in metrics:
+        means = {key: fmean(found) for key, found in numbers[metrics.index(query.sort)].items()}
         return sorted(by_value, key=lambda key: (key not in means, sign * means.get(key, 0.0)))
     return sorted(by_value, key=lambda key: -counts[key])
 

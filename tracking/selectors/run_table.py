@@ -23,17 +23,15 @@ PAGE = 50
 MAX_COLUMNS = 40
 EXPORT_CHUNK = 500
 NOT_A_NUMBER = "NaN"
-SERIES_FIELDS = (
-    "run_id",
-    "name",
-    "count",
-    "number_count",
-    "nan_count",
-    "last_value",
-    "min_value",
-    "max_value",
-    "sum_value",
-)
+# What of a row of `MetricSeries` each statistic is made of.
+_STATISTIC_FIELDS = {
+    "last": ("last_value", "count"),
+    "min": ("min_value",),
+    "max": ("max_value",),
+    "mean": ("sum_value", "number_count"),
+    "count": ("count",),
+    "nan_count": ("nan_count",),
+}
 
 
 @dataclass(frozen=True)
@@ -148,10 +146,12 @@ def _series(keys: Sequence[int], columns: Sequence[Field]) -> dict[tuple[int, st
     """The running summaries of the columns' metrics, by run and name."""
     from tracking.models import MetricSeries
 
-    names = {column.name for column in columns if column.source is Source.METRICS}
-    if not names or not keys:
+    metrics = [column for column in columns if column.source is Source.METRICS]
+    if not metrics or not keys:
         return {}
-    rows = MetricSeries.objects.filter(run_id__in=keys, name__in=names).values(*SERIES_FIELDS)
+    fields = {field for column in metrics for field in statistic_fields(column)}
+    names = {column.name for column in metrics}
+    rows = MetricSeries.objects.filter(run_id__in=keys, name__in=names).values("run_id", "name", *sorted(fields))
     return {(row["run_id"], row["name"]): row for row in rows}
 
 
@@ -173,9 +173,18 @@ def config_value(config: Any, path: Sequence[str]) -> Any:
     return config
 
 
+def _statistic(column: Field) -> str:
+    return best_statistic(column.name) if column.statistic == "best" else column.statistic
+
+
+def statistic_fields(column: Field) -> tuple[str, ...]:
+    """The fields of `MetricSeries` that `statistic_of` wants for that column."""
+    return _STATISTIC_FIELDS[_statistic(column)]
+
+
 def statistic_of(row: Mapping[str, Any], column: Field) -> float | int | str | None:
-    """A metric's number, out of its row of `MetricSeries`; "NaN" for a last value that is none."""
-    name = best_statistic(column.name) if column.statistic == "best" else column.statistic
+    """A metric's number, out of its row (of `statistic_fields`); "NaN" for a last value that is none."""
+    name = _statistic(column)
     if name == "mean":
         return row["sum_value"] / row["number_count"] if row["number_count"] else None
     if name in ("count", "nan_count"):
