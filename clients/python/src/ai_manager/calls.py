@@ -75,7 +75,7 @@ def run_create(api: Api, run: Mapping[str, Any], *, look_first: bool, timeout: f
     """
     project_id = run.get("project_id") or project_find_or_create(api, run["project"], timeout=timeout)
     body = run["body"]
-    if look_first and (found := _run_find(api, project_id, body["name"], run["uid"])):
+    if look_first and (found := run_find(api, project_id, body["name"], run["uid"])):
         return {**found, "project_id": project_id}
     path = f"/runs/?{urlencode({'project_id': project_id})}"
     made = api.call("POST", path, body, headers={"Idempotency-Key": run["uid"]}, timeout=timeout)
@@ -84,7 +84,8 @@ def run_create(api: Api, run: Mapping[str, Any], *, look_first: bool, timeout: f
     return {**made, "project_id": project_id}
 
 
-def _run_find(api: Api, project_id: int, name: str, uid: str) -> dict[str, Any] | None:
+def run_find(api: Api, project_id: int, name: str, uid: str) -> dict[str, Any] | None:
+    """The run of that uid (`Outbox.run`) among the newest of that name, or None."""
     looked_at = 0
     for item in pages(api, f"/runs/?project_id={project_id}"):
         if item.get("name") != name.strip():

@@ -6,12 +6,14 @@ import argparse
 import getpass
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ai_manager.api import Api, Credentials
 from ai_manager.errors import AIManagerError
+from ai_manager.importers import Source, import_runs, mlflow, tensorboard, wandb
+from ai_manager.manager import AIManager
 from ai_manager.settings import DEFAULT_URL, Settings, clean_url
 from ai_manager.sync import sync
 from ai_manager.version import __version__
@@ -44,6 +46,13 @@ def _parser() -> argparse.ArgumentParser:
     syncing.add_argument("--patience", type=float, default=60.0, metavar="SECONDS", help="default: 60")
     _add_server(syncing)
     syncing.set_defaults(command=_sync)
+
+    importing = commands.add_parser("import", help="log the runs of another tracker")
+    importing.add_argument("kind", choices=["tensorboard", "mlflow", "wandb"])
+    importing.add_argument("place", help="a folder or file; for mlflow also a server's address")
+    importing.add_argument("--project", default="", help="into this project; default: as the source calls it")
+    _add_server(importing)
+    importing.set_defaults(command=_import)
     return parser
 
 
@@ -83,3 +92,35 @@ def _sync(options: argparse.Namespace) -> int:
     if any(state in LEFT_STATES for state in states):
         return LEFT
     return REFUSED if any(state != "sent" for state in states) else SENT
+
+
+def _import(options: argparse.Namespace) -> int:
+    api = api_of(options)
+    managers: dict[str, AIManager] = {}
+
+    def manager_for(project: str) -> AIManager:
+        if project not in managers:
+            given = api.credentials
+            managers[project] = AIManager(
+                project,
+                api.url,
+                given.username or None,
+                given.password or None,
+                api_key=given.api_key or None,
+                system_metrics=0,
+                capture=False,
+            )
+        return managers[project]
+
+    found: dict[str, Callable[[], Iterator[Source]]] = {
+        "tensorboard": lambda: tensorboard.runs(Path(options.place)),
+        "mlflow": lambda: mlflow.runs(options.place),
+        "wandb": lambda: wandb.runs(Path(options.place)),
+    }
+    states = []
+    for done in import_runs(found[options.kind](), manager_for, project=options.project):
+        print(f"{done.state:<10} {done.source.name}: run {done.run_id}, {done.points} points")
+        states.append(done.state)
+    if not states:
+        print(f"No runs were found in {options.place}.")
+    return LEFT if not states or "unfinished" in states else SENT

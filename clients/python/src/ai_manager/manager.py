@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ai_manager import calls, capture, values
+from ai_manager import calls, values
 from ai_manager.api import Api, Credentials
+from ai_manager.capture import environment as captured_environment
 from ai_manager.errors import AuthenticationError, Refused, SettingsError, Unavailable
 from ai_manager.notices import logger, say, warn_once
 from ai_manager.outbox import Outbox
@@ -48,6 +49,7 @@ class AIManager:
         mode: str | None = None,
         spool_dir: None | str | Path = None,
         system_metrics: float | None = None,
+        capture: bool | None = None,
     ) -> None:
         """
         Args:
@@ -57,6 +59,7 @@ class AIManager:
             mode: `online`, `offline` (all goes to the disk, for `ai_manager sync`), `disabled` (nothing is kept).
             spool_dir: folder for what could not be sent yet.
             system_metrics: interval of `system/…` in seconds; 0 for none.
+            capture: whether environment and git are noted.
 
         Raises:
             SettingsError: something is missing or cannot be; the message names it.
@@ -70,6 +73,8 @@ class AIManager:
             settings = replace(settings, folder=Path(spool_dir))
         if system_metrics is not None:
             settings = replace(settings, system_seconds=float(system_metrics))
+        if capture is not None:
+            settings = replace(settings, capture=capture)
         self.settings = settings
         self.project_name = (project_name or os.environ.get("AI_MANAGER_PROJECT", "")).strip()
         self.project_id = project_id
@@ -96,8 +101,11 @@ class AIManager:
         tags: Iterable[str] = (),
         *,
         id: int | None = None,  # noqa: A002 - what everybody calls it
+        uid: str | None = None,
     ) -> Run:
         """Begin a run; with `id`, go on with that one: its steps go on where they ended.
+
+        `uid`: by which the run is recognised when it is begun twice; made up if left out.
 
         When the server is away the run begins all the same; it is made on the server once that answers.
 
@@ -113,7 +121,7 @@ class AIManager:
             "tags": [values.text(str(tag), MAX_NAME) for tag in tags],
         }
         record: dict[str, Any] = {
-            "uid": uuid.uuid4().hex,
+            "uid": uid or uuid.uuid4().hex,
             "api_url": self.api_url,
             "account": self.credentials.account,
             "project": self.project_name,
@@ -122,7 +130,7 @@ class AIManager:
             "id": id,
             "body": body,
         }
-        environment = {"uid": record["uid"], **(capture.environment() if self.settings.capture else {})}
+        environment = {"uid": record["uid"], **(captured_environment() if self.settings.capture else {})}
         if self.settings.mode == "disabled":
             outbox = Outbox(run=record, root=self.settings.spool_root(), spool_limit=0, keeps=False)
             return Run(sender=None, outbox=outbox, config=config or {}, tags=tags, environment=environment)

@@ -120,11 +120,12 @@ class Run:
 
     # --- Logging ----------------------------------------------------------------------------------------------------
 
-    def log(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+    def log(self, metrics: Mapping[str, Any], step: int | None = None, *, at: float | None = None) -> None:
         """Log values at `step`; without one, at the step after the last.
 
         `metrics`: numbers by name: Python's, NumPy's scalars, tensors of one element; NaN and infinities too. A mapping
-        inside gives names like `train/loss`. What is no number is left out, and told once.
+        inside gives names like `train/loss`. What is no number is left out, and told once. `at`: when it was measured,
+        in seconds since 1970, if not now.
         """
         try:
             # The usual case, of plain floats under known names, without a line of Python for each value.
@@ -144,7 +145,7 @@ class Run:
         except Exception as error:  # noqa: BLE001 - a foreign object's own; training goes on
             warn_once((self._outbox.run["uid"], "log"), f"run.log could not read what it was given: {error!r}")
             return
-        self._rows.append((time.time(), step, row))
+        self._rows.append((time.time() if at is None else at, step, row))
         if len(self._rows) >= WAKE_ROWS or (self._sender is not None and not self._sender.running):
             self._attend()
 
