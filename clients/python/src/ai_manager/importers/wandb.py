@@ -34,7 +34,8 @@ def runs(root: Path) -> Iterator[Source]:
     Raises:
         SettingsError: there is none.
     """
-    files = [root] if root.is_file() else sorted(root.rglob("*.wandb"))
+    # wandb links its latest run beside the others.
+    files = [root] if root.is_file() else sorted({path.resolve() for path in root.rglob("*.wandb")})
     if not files:
         raise SettingsError(f"No .wandb file is in {root}.")
     for file in files:
