@@ -1,16 +1,151 @@
-"""Data of a run's page."""
+"""A run's page, and its data: points for charts, summary, config and log as files. Its changes: `run_edit_views`."""
 
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, JsonResponse
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from automl_site.errors import Forbidden, InvalidSpec, NotFound
-from tracking import store
-from tracking.selectors.runs import chart_series, run_get
+from tracking import run_snippets, store
+from tracking.models import Run
+from tracking.run_cells import exported
+from tracking.selectors.run_page import config_tree, job_of, may_change, trashed_run
+from tracking.selectors.runs import chart_series, log_lines, log_tail, run_get
 from tracking.stream import json_number
 
 MAX_POINTS = 20_000
+MAX_METRICS = 2000  # rows of the summary that a page shows; the CSV has all
+LOG_LINES = 1000
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
+TABS = {"charts": "Charts", "log": "Log", "config": "Config", "metrics": "Metrics"}
+
+
+def visible_run(request: HttpRequest, run_id: int) -> Run:
+    """Raises NotFound, also for somebody else's: a page does not tell that it is there."""
+    try:
+        return run_get(user=request.user, run_id=run_id)
+    except Forbidden:
+        raise NotFound from None
+
+
+# --- The page -------------------------------------------------------------------------------------------------------
+
+
+@login_required
+@require_GET
+def run_detail(request: HttpRequest, run_id: int) -> HttpResponse:
+    """The run, on one of TABS; one that lies in the trash, to who may restore it, with the way back."""
+    try:
+        run = visible_run(request, run_id)
+    except NotFound:
+        return render(request, "runs/run_trashed.html", {"run": trashed_run(user=request.user, run_id=run_id)})
+    return run_page(request, run)
+
+
+def run_page(request: HttpRequest, run: Run, *, status: int = 200, **more: Any) -> HttpResponse:
+    """The page, e.g. with the `errors` of a form that was refused and what was `typed` into it."""
+    tab = request.GET.get("tab", "")
+    tab = tab if tab in TABS else "charts"
+    base = request.build_absolute_uri("/")
+    context = {
+        "run": run,
+        "job": job_of(run=run),
+        "may_change": may_change(user=request.user, run=run),
+        "tab": tab,
+        "tabs": [{"key": key, "label": label, "address": _with_tab(request, key)} for key, label in TABS.items()],
+        "names_url": f"{reverse('compare-names')}?runs={run.pk}",
+        "points_url": f"{reverse('compare-points')}?runs={run.pk}",
+        "curl": run_snippets.log_as_curl(run, base),
+        "python": run_snippets.log_as_python(run, base, request.user.get_username()),
+        **_tab_context(run, tab, base),
+        **more,
+    }
+    return render(request, "runs/run_detail.html", context, status=status)
+
+
+def _with_tab(request: HttpRequest, tab: str) -> str:
+    query = request.GET.copy()
+    query["tab"] = tab
+    return f"?{query.urlencode()}"
+
+
+def _tab_context(run: Run, tab: str, base: str) -> dict[str, Any]:
+    if tab == "log":
+        return {"lines": log_tail(run.pk, limit=LOG_LINES)}
+    if tab == "config":
+        nodes, left_out = config_tree(run.config)
+        return {"nodes": nodes, "left_out": left_out, "config_curl": run_snippets.config_as_curl(run, base)}
+    if tab == "metrics":
+        rows = store.summaries(run.pk)
+        return {"metrics": rows[:MAX_METRICS], "metric_count": len(rows)}
+    return {}
+
+
+# --- Files ----------------------------------------------------------------------------------------------------------
+
+
+@login_required
+@require_GET
+def metrics_csv(request: HttpRequest, run_id: int) -> HttpResponse:
+    """The summary of each series."""
+    run = visible_run(request, run_id)
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["metric", "last", "last_step", "min", "max", "mean", "count", "nan_count"])
+    for row in store.summaries(run.pk):
+        values = (row.last_value, row.last_step, row.min_value, row.max_value, row.mean_value, row.count, row.nan_count)
+        writer.writerow([exported(row.name), *map(exported, values)])
+    return _file(text.getvalue(), filename=f"run-{run.pk}-metrics.csv", content_type="text/csv")
+
+
+@login_required
+@require_GET
+def config_json(request: HttpRequest, run_id: int) -> HttpResponse:
+    run = visible_run(request, run_id)
+    text = json.dumps(run.config, ensure_ascii=False, indent=2)
+    return _file(f"{text}\n", filename=f"run-{run.pk}-config.json", content_type="application/json")
+
+
+def _file(text: str, *, filename: str, content_type: str) -> HttpResponse:
+    answer = HttpResponse(text, content_type=f"{content_type}; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{filename}"'
+    return answer
+
+
+@login_required
+@require_GET
+def log_text(request: HttpRequest, run_id: int) -> StreamingHttpResponse:
+    """The whole log as text, sent as it is read. (Under ASGI Django would read a synchronous iterator first.)"""
+    run = visible_run(request, run_id)
+
+    def chunks() -> Iterator[str]:
+        after = 0
+        while lines := log_lines(run.pk, after=after):
+            yield "".join(f"{line.time:%Y-%m-%dT%H:%M:%S.%fZ} {line.level:<5} {line.message}\n" for line in lines)
+            after = lines[-1].seq
+
+    async def in_thread() -> AsyncIterator[str]:
+        parts = chunks()
+        read = sync_to_async(lambda: next(parts, None))
+        while (chunk := await read()) is not None:
+            yield chunk
+
+    content = in_thread() if isinstance(request, ASGIRequest) else chunks()
+    answer = StreamingHttpResponse(content, content_type="text/plain; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="run-{run.pk}.log"'
+    return answer
+
+
+# --- Points for charts ----------------------------------------------------------------------------------------------
 
 
 @login_required
@@ -20,16 +155,13 @@ def series(request: HttpRequest, run_id: int) -> JsonResponse:
 
     `last_id` is the place in the run's stream that the answer goes up to; a socket that resumes there misses nothing.
     """
-    try:
-        run = run_get(user=request.user, run_id=run_id)
-    except Forbidden:
-        raise NotFound from None  # a page does not tell that somebody else's run is there
+    run = visible_run(request, run_id)
     charts = chart_series(
         run=run,
         names=[name[:250] for name in request.GET.getlist("name")] or None,
-        min_step=_whole(request, "min_step", LOWEST),
-        max_step=_whole(request, "max_step", HIGHEST),
-        max_points=_whole(request, "max_points", 2000, low=store.MIN_DOWNSAMPLED, high=MAX_POINTS),
+        min_step=whole(request, "min_step", LOWEST),
+        max_step=whole(request, "max_step", HIGHEST),
+        max_points=whole(request, "max_points", 2000, low=store.MIN_DOWNSAMPLED, high=MAX_POINTS),
     )
     found = [
         {
@@ -43,7 +175,8 @@ def series(request: HttpRequest, run_id: int) -> JsonResponse:
     return JsonResponse({"last_id": charts.last_id, "series": found})
 
 
-def _whole(request: HttpRequest, name: str, default: int, *, low: int = LOWEST, high: int = HIGHEST) -> int:
+def whole(request: HttpRequest, name: str, default: int, *, low: int = LOWEST, high: int = HIGHEST) -> int:
+    """A whole number of the address, held between `low` and `high`. Raises InvalidSpec."""
     text = request.GET.get(name, "")
     try:
         return min(max(int(float(text)), low), high) if text else default

@@ -3,7 +3,15 @@
 from django.contrib.auth import views as auth_views
 from django.urls import path
 
-from tracking import project_views, run_act_views, run_table_views, run_views, views
+from tracking import (
+    compare_views,
+    project_views,
+    run_act_views,
+    run_edit_views,
+    run_table_views,
+    run_views,
+    views,
+)
 
 urlpatterns = [
     path("ui/projects/", project_views.projects, name="projects"),
@@ -20,6 +28,17 @@ urlpatterns = [
     path("ui/projects/<int:project_id>/members/<int:user_id>/", project_views.change_member, name="project-member"),
     path("ui/projects/<int:project_id>/trash/", project_views.trash, name="project-trash"),
     path("ui/projects/<int:project_id>/restore/", project_views.restore, name="project-restore"),
+    path("ui/compare/", compare_views.compare_page, name="run-compare"),
+    path("ui/compare/names.json", compare_views.names, name="compare-names"),
+    path("ui/compare/points.json", compare_views.points, name="compare-points"),
+    path("ui/runs/<int:run_id>/", run_views.run_detail, name="run-detail"),
+    path("ui/runs/<int:run_id>/edit/", run_edit_views.edit, name="run-edit"),
+    path("ui/runs/<int:run_id>/archive/", run_edit_views.archive, name="run-archive"),
+    path("ui/runs/<int:run_id>/trash/", run_edit_views.trash, name="run-trash"),
+    path("ui/runs/<int:run_id>/restore/", run_edit_views.restore, name="run-restore"),
+    path("ui/runs/<int:run_id>/config.json", run_views.config_json, name="run-config"),
+    path("ui/runs/<int:run_id>/metrics.csv", run_views.metrics_csv, name="run-metrics"),
+    path("ui/runs/<int:run_id>/log.txt", run_views.log_text, name="run-log"),
     path("ui/runs/<int:run_id>/series.json", run_views.series, name="run-series"),
     path("login", views.PlatformLoginView.as_view(), name="login"),
     path("logout", views.PlatformLogoutView.as_view(), name="logout"),

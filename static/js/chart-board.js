@@ -1,7 +1,7 @@
 // A run's charts: one a metric, `train_loss` and `val_loss` together, made as metrics appear. A metric of one point
 // is a number and no line: it stands in the list below the charts. Zoom and smoothing are kept in the address.
 
-import { styleOf } from "./chart-style.js";
+import { readSmoothing, readZoom, writeSmoothing, writeZoom } from "./chart-state.js";
 import { element } from "./dom.js";
 import { metricValue, number } from "./format.js";
 import { SeriesChart } from "./series-chart.js";
@@ -10,30 +10,10 @@ const ROLES = ["train", "val", "test"]; // a prefix of a metric's name; the same
 const DETAIL_DELAY = 150; // ms
 const MAX_POINTS = 2000;
 
-ROLES.forEach(styleOf);
-
 /** "train_loss" -> { title: "loss", key: "train" } */
 function place(name) {
   const role = ROLES.find((prefix) => name.startsWith(`${prefix}_`) || name.startsWith(`${prefix}/`));
   return role ? { title: name.slice(role.length + 1), key: role } : { title: name, key: ROLES[0] };
-}
-
-function setParameter(name, value) {
-  const url = new URL(location.href);
-  if (value === null) url.searchParams.delete(name);
-  else url.searchParams.set(name, value);
-  history.replaceState(history.state, "", url);
-}
-
-function readZoom() {
-  const match = /^(-?[\d.]+)\.\.(-?[\d.]+)$/.exec(new URL(location.href).searchParams.get("zoom") ?? "");
-  const [min, max] = match ? [Number(match[1]), Number(match[2])] : [NaN, NaN];
-  return min < max ? { min, max } : null;
-}
-
-function readSmoothing() {
-  const weight = Number(new URL(location.href).searchParams.get("smooth") ?? 0);
-  return weight > 0 && weight < 1 ? weight : 0;
 }
 
 export class ChartBoard {
@@ -138,7 +118,7 @@ export class ChartBoard {
         onZoom: (range) => this.zoomChanged(range),
         onSmooth: (weight) => {
           this.smoothing = weight;
-          setParameter("smooth", weight || null);
+          writeSmoothing(weight);
         },
       });
       if (this.smoothing) chart.smooth(this.smoothing);
@@ -150,7 +130,7 @@ export class ChartBoard {
 
   zoomChanged(range) {
     this.zoomed = range;
-    setParameter("zoom", range && `${range.min.toFixed(2)}..${range.max.toFixed(2)}`);
+    writeZoom(range);
     if (range) {
       clearTimeout(this.detailTimer);
       this.detailTimer = setTimeout(() => this.fetchDetail(), DETAIL_DELAY);

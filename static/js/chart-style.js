@@ -3,13 +3,22 @@
 const COLOURS = 8; // --chart-1 … --chart-8 of app.css
 const DASHES = [[], [7, 4], [2, 3], [10, 3, 2, 3]];
 
-const styles = new Map(); // key -> { colour, dash }, the same in all charts of the page
+const FIXED = new Map([
+  ["train", 0],
+  ["val", 1],
+  ["test", 2],
+]);
 
-/** The look of a key: the next free one at first sight, the same ever after. */
+const styles = new Map(); // key -> { colour, dash }
+
+/**
+ * The look of a key: the same on every page and whatever else is drawn. Keys `run-<id>` count their looks up, so that
+ * runs made one after the other never look alike; others are scattered by their letters.
+ */
 export function styleOf(key) {
   let style = styles.get(key);
   if (!style) {
-    const slot = styles.size;
+    const slot = FIXED.get(key) ?? slotOf(key);
     style = {
       colour: `--chart-${(slot % COLOURS) + 1}`,
       dash: DASHES[(slot + Math.floor(slot / COLOURS)) % DASHES.length],
@@ -17,6 +26,14 @@ export function styleOf(key) {
     styles.set(key, style);
   }
   return style;
+}
+
+function slotOf(key) {
+  const run = /^run-(\d+)$/.exec(key);
+  if (run) return Number(run[1]) % (COLOURS * DASHES.length);
+  let hash = 0x811c9dc5; // FNV-1a
+  for (const letter of key) hash = Math.imul(hash ^ letter.codePointAt(0), 0x01000193);
+  return (hash >>> 8) % (COLOURS * DASHES.length);
 }
 
 /** A custom property as a colour that a canvas understands (light-dark() resolved). */

@@ -1,4 +1,4 @@
-// Line charts of metric series over steps, drawn by uPlot into templates/partials/chart.html.
+// Line charts of metric series, drawn by uPlot into templates/partials/chart.html.
 //
 //   const chart = new SeriesChart(section, { title: "loss" });
 //   chart.set("train_loss", [0, 1, 2], [0.9, 0.7, 0.6]);
@@ -8,14 +8,15 @@
 
 import uPlot from "../vendor/uplot-1.6.32/uPlot.esm.js";
 import { saveCsv, savePng } from "./chart-export.js";
-import { cssColour, faded, lineSample, styleOf } from "./chart-style.js";
+import { columnsOf, drawOddPoints, layoutOf, plotOptions, xWords } from "./chart-plot.js";
+import { cssColour, lineSample, styleOf } from "./chart-style.js";
+import { chartLabel, pointsTable, tableDisclosure } from "./chart-table.js";
 import { element } from "./dom.js";
 import { number } from "./format.js";
-import { aligned, Series, smoothed, unionOfSteps } from "./series-data.js";
+import { Series } from "./series-data.js";
 
 const DRAW_EVERY = 100; // ms at most between a point's arrival and its being drawn
-const TABLE_ROWS = 200;
-const STEP_INCREMENTS = Array.from({ length: 15 }, (_, power) => [1, 2, 5].map((unit) => unit * 10 ** power)).flat();
+const NEAR = 24; // px between the pointer and the line that it is taken to mean, where the legend only tells of one
 
 const groups = new Map(); // name -> Set of charts
 
@@ -25,26 +26,30 @@ export class SeriesChart {
    * @param {object} options
    * @param {string} options.title
    * @param {string} [options.group]  charts of a group move together
-   * @param {string} [options.xLabel]
+   * @param {boolean} [options.shared]  scales and smoothing are set for all charts of the page (`configure`): the
+   *   chart has no controls of its own for them
+   * @param {boolean} [options.hoverLegend]  there are too many lines for a legend: it names the one under the pointer
    * @param {(range: {min: number, max: number} | null) => void} [options.onZoom]  the reader zoomed this chart's
    *   group (null: out again), e.g. to fetch the range in more detail
    * @param {(weight: number) => void} [options.onSmooth]
    */
-  constructor(root, { title, group = "page", xLabel = "step", onZoom = () => {}, onSmooth = () => {} }) {
+  constructor(root, options) {
+    const { title, group = "page", shared = false, hoverLegend = false } = options;
     this.root = root;
     this.title = title;
     this.group = group;
-    this.xLabel = xLabel;
-    this.onZoom = onZoom;
-    this.onSmooth = onSmooth;
+    this.hoverLegend = hoverLegend;
+    this.onZoom = options.onZoom ?? (() => {});
+    this.onSmooth = options.onSmooth ?? (() => {});
     this.plotRoot = root.querySelector(".chart-plot");
     this.legend = root.querySelector(".chart-legend");
     this.series = new Map();
+    this.layout = [];
     this.zoomed = null;
-    this.log = false;
-    this.smoothing = 0;
-    this.buildTools(root.querySelector(".chart-tools"));
-    this.buildTable();
+    this.view = { xMode: "step", xLog: false, log: false, smoothing: 0 };
+    this.buildTools(root.querySelector(".chart-tools"), shared);
+    this.table = tableDisclosure(title, (body) => body.replaceChildren(pointsTable([...this.series.values()])));
+    root.append(this.table);
     if (!groups.has(group)) groups.set(group, new Set());
     groups.get(group).add(this);
     this.onTheme = () => this.rebuild();
@@ -72,6 +77,13 @@ export class SeriesChart {
     this.drawSoon();
   }
 
+  /** Draw these Series, which others keep, and nothing else; tell by `drawSoon` when their points have changed. */
+  show(list) {
+    this.series = new Map(list.map((series) => [series, series]));
+    this.stale = true;
+    this.drawSoon();
+  }
+
   one(name, key) {
     let series = this.series.get(name);
     if (!series) {
@@ -91,23 +103,15 @@ export class SeriesChart {
   }
 
   columns() {
-    const list = [...this.series.values()];
-    const steps = unionOfSteps(list);
-    const columns = [steps];
-    for (const series of list) {
-      columns.push(aligned(series, series.values, steps, { log: this.log }));
-      if (this.smoothing) {
-        columns.push(aligned(series, smoothed(series.values, this.smoothing), steps, { log: this.log }));
-      }
-    }
-    return columns;
+    return columnsOf(this.layout, this.view);
   }
 
   // --- Drawing -----------------------------------------------------------------------------------------------------
 
   draw() {
     if (!this.series.size) return;
-    if (this.stale || !this.plot) {
+    const lines = layoutOf([...this.series.values()], this.view.smoothing).length;
+    if (this.stale || !this.plot || lines !== this.layout.length) {
       this.rebuild();
       return;
     }
@@ -121,64 +125,37 @@ export class SeriesChart {
     this.stale = false;
     this.plot?.destroy();
     this.plotRoot.replaceChildren();
-    const colour = (property) => cssColour(property, this.root);
-    const axis = {
-      stroke: colour("--text-muted"),
-      grid: { stroke: colour("--chart-grid"), width: 1 },
-      ticks: { stroke: colour("--chart-grid"), width: 1, size: 4 },
-      font: `12px ${getComputedStyle(this.root).fontFamily}`,
-    };
-    const list = [...this.series.values()];
-    const lines = list.flatMap((series) => this.linesOf(series, colour));
+    this.layout = layoutOf([...this.series.values()], this.view.smoothing);
+    const look = { root: this.root, ...this.view };
     this.plot = new uPlot(
       {
         ...this.size(),
-        padding: [8, 20, 0, 0],
-        legend: { show: false },
-        focus: { alpha: 0.2 },
+        ...plotOptions(this.layout, { ...look, range: (least, greatest) => this.xRange(least, greatest) }),
         cursor: {
           sync: { key: this.group },
           drag: { x: true, y: false, setScale: false },
           bind: { dblclick: () => () => this.zoomGroup(null) },
+          ...(this.hoverLegend ? { focus: { prox: NEAR } } : {}),
         },
-        scales: {
-          x: { time: false, range: (_, least, greatest) => this.xRange(least, greatest) },
-          y: this.log ? { distr: 3 } : {},
-        },
-        axes: [
-          { ...axis, size: 26, incrs: STEP_INCREMENTS, values: (_, ticks) => ticks.map((tick) => number(tick)) },
-          {
-            ...axis,
-            values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : number(tick, 3))),
-            size: (_, labels) => 18 + 7 * Math.max(3, ...(labels ?? []).map((label) => label.length)),
-          },
-        ],
-        series: [{}, ...lines],
         hooks: {
+          draw: [(plot) => drawOddPoints(plot, this.layout, look)],
           setSelect: [(plot) => this.selected(plot)],
           setCursor: [() => this.updateLegend()],
+          setSeries: [(_, index, options) => this.focused(index, options)],
         },
       },
       this.columns(),
       this.plotRoot,
     );
-    this.buildLegend(list, colour);
+    this.buildLegend();
     this.describe();
-  }
-
-  linesOf(series, colour) {
-    const { colour: property, dash } = styleOf(series.key);
-    const stroke = colour(property);
-    const line = { show: series.visible, stroke, dash, width: 1.75, points: { size: 5, fill: stroke } };
-    if (!this.smoothing) return [line];
-    const raw = { ...line, stroke: faded(stroke, 0.3), width: 1, dash: [], points: { show: false } };
-    return [raw, { ...line, points: { show: false } }];
   }
 
   xRange(least, greatest) {
     if (this.zoomed) return [this.zoomed.min, this.zoomed.max];
-    if (least === null) return [0, 1];
-    return least === greatest ? [least - 1, greatest + 1] : [least, greatest];
+    if (least === null) return this.view.xLog ? [1, 10] : [0, 1];
+    if (least !== greatest) return [least, greatest];
+    return this.view.xLog ? [least / 2, least * 2] : [least - 1, greatest + 1];
   }
 
   size() {
@@ -190,7 +167,7 @@ export class SeriesChart {
     if (this.plot && (this.plot.width !== width || this.plot.height !== height)) this.plot.setSize({ width, height });
   }
 
-  // --- Zoom, scale, smoothing --------------------------------------------------------------------------------------
+  // --- Zoom, scales, smoothing -------------------------------------------------------------------------------------
 
   selected(plot) {
     const { left, width } = plot.select;
@@ -210,17 +187,22 @@ export class SeriesChart {
     this.onZoom(range);
   }
 
-  /** Show the steps of `range` ({min, max}); null: all. */
+  /** Show what lies in `range` ({min, max}) of x; null: all. */
   zoom(range) {
     this.zoomed = range;
     this.resetButton.hidden = range === null;
     if (this.plot) this.plot.setData(this.columns());
   }
 
-  setLog(on) {
-    this.log = on;
-    this.logButton.setAttribute("aria-pressed", String(on));
+  /** @param {object} view  some of: xMode ("step", "time", "relative"), xLog, log, smoothing (0 … 0.99) */
+  configure(view) {
+    Object.assign(this.view, view);
     this.rebuild();
+  }
+
+  setLog(on) {
+    this.logButton.setAttribute("aria-pressed", String(on));
+    this.configure({ log: on });
   }
 
   smoothGroup(weight) {
@@ -230,12 +212,11 @@ export class SeriesChart {
 
   /** @param {number} weight  of the past in the moving average, 0 (raw) … 0.99 */
   smooth(weight) {
-    this.smoothing = weight;
     this.smoothInput.value = weight;
-    this.rebuild();
+    this.configure({ smoothing: weight });
   }
 
-  buildTools(tools) {
+  buildTools(tools, shared) {
     const button = (words, label, act) => {
       const node = element(
         "button",
@@ -248,7 +229,16 @@ export class SeriesChart {
     };
     this.resetButton = button("Reset zoom", "Show all steps", () => this.zoomGroup(null));
     this.resetButton.hidden = true;
-    this.logButton = button("Log", "Logarithmic scale", () => this.setLog(!this.log));
+    tools.replaceChildren(
+      this.resetButton,
+      ...(shared ? [] : this.scaleTools(button)),
+      button("PNG", "Save as picture", () => savePng(this)),
+      button("CSV", "Save the points as CSV", () => saveCsv(this)),
+    );
+  }
+
+  scaleTools(button) {
+    this.logButton = button("Log", "Logarithmic scale", () => this.setLog(!this.view.log));
     this.logButton.setAttribute("aria-pressed", "false");
     this.smoothInput = element("input", {
       type: "range",
@@ -259,116 +249,82 @@ export class SeriesChart {
       "aria-label": `Smooth ${this.title}`,
     });
     this.smoothInput.addEventListener("input", () => this.smoothGroup(Number(this.smoothInput.value)));
-    tools.replaceChildren(
-      this.resetButton,
-      element(
-        "label",
-        { title: "Exponential moving average; the raw line stays behind it" },
-        "Smooth",
-        this.smoothInput,
-      ),
-      this.logButton,
-      button("PNG", "Save as picture", () => savePng(this)),
-      button("CSV", "Save the points as CSV", () => saveCsv(this)),
-    );
+    const words = "Exponential moving average; the raw line stays behind it";
+    return [element("label", { title: words }, "Smooth", this.smoothInput), this.logButton];
   }
 
   // --- Legend and words --------------------------------------------------------------------------------------------
 
-  buildLegend(list, colour) {
-    const lines = this.smoothing ? 2 : 1;
+  buildLegend() {
     this.stepNode = element("li", { class: "chart-step", "aria-hidden": "true" });
-    this.legendValues = [];
-    const items = list.map((series, i) => {
-      const style = styleOf(series.key);
-      const value = element("span", { class: "chart-legend-value" });
-      this.legendValues.push(value);
-      const toggle = element("button", { type: "button", "aria-pressed": String(series.visible) });
-      toggle.append(lineSample(colour(style.colour), style.dash), series.name, value);
-      const index = 1 + i * lines;
-      const focus = (on) => this.plot.setSeries(on ? index + lines - 1 : null, { focus: on });
-      toggle.addEventListener("click", () => this.toggle(series, toggle, index, lines));
-      toggle.addEventListener("pointerenter", () => focus(true));
-      toggle.addEventListener("pointerleave", () => focus(false));
-      return element("li", {}, toggle);
-    });
-    this.legend.replaceChildren(...items, this.stepNode);
+    this.legendItems = [];
+    if (this.hoverLegend) {
+      this.nearNode = element("li", { class: "chart-near", "aria-hidden": "true" });
+      this.legend.replaceChildren(this.nearNode, this.stepNode);
+    } else {
+      const items = [...this.series.values()].map((series) => this.legendItem(series));
+      this.legend.replaceChildren(...items, this.stepNode);
+    }
     this.updateLegend();
   }
 
-  toggle(series, button, index, lines) {
+  legendItem(series) {
+    const { colour, dash } = styleOf(series.key);
+    const value = element("span", { class: "chart-legend-value" });
+    const toggle = element("button", { type: "button", "aria-pressed": String(series.visible) });
+    toggle.append(lineSample(cssColour(colour, this.root), dash), series.name, value);
+    toggle.addEventListener("click", () => this.toggle(series, toggle));
+    toggle.addEventListener("pointerenter", () => this.focus(series));
+    toggle.addEventListener("pointerleave", () => this.focus(null));
+    this.legendItems.push({ series, value });
+    return element("li", {}, toggle);
+  }
+
+  toggle(series, button) {
     series.visible = !series.visible;
     button.setAttribute("aria-pressed", String(series.visible));
-    for (let line = 0; line < lines; line++) this.plot.setSeries(index + line, { show: series.visible });
+    this.layout.forEach((line, i) => {
+      if (line.series === series) this.plot.setSeries(i + 1, { show: series.visible });
+    });
+  }
+
+  /** Let a series stand out; null: none. */
+  focus(series) {
+    const at = this.mainColumn(series);
+    this.plot?.setSeries(at > 0 ? at : null, { focus: true });
+  }
+
+  focused(index, options) {
+    if (!this.hoverLegend || !("focus" in options)) return;
+    this.near = index === null ? null : (this.layout[index - 1]?.series ?? null);
+    this.updateLegend();
+  }
+
+  mainColumn(series) {
+    return this.layout.findIndex((line) => line.series === series && line.role === "main") + 1;
   }
 
   updateLegend() {
-    if (!this.legendValues) return;
-    const at = this.plot?.cursor.idx;
+    if (!this.legendItems || !this.plot) return;
+    const at = this.plot.cursor.idx;
     const hovering = at !== null && at !== undefined;
-    const lines = this.smoothing ? 2 : 1;
-    let i = 0;
-    for (const series of this.series.values()) {
-      if (!this.legendValues[i]) return; // a new series whose legend is about to be built
-      const value = hovering ? lastAt(this.plot.data[1 + i * lines], at) : series.values.at(-1);
-      this.legendValues[i].textContent = value === undefined ? "" : number(value);
-      i += 1;
+    const valueOf = (series) => {
+      const column = this.plot.data[this.mainColumn(series)];
+      const value = hovering && column ? lastAt(column, at) : series.values.at(-1);
+      return value === undefined ? "" : number(value);
+    };
+    for (const { series, value } of this.legendItems) value.textContent = valueOf(series);
+    if (this.hoverLegend) {
+      const near = hovering ? this.near : null;
+      this.nearNode.textContent = near ? `${near.name} ${valueOf(near)}` : "";
     }
-    this.stepNode.textContent = hovering ? `${this.xLabel} ${number(this.plot.data[0][at])}` : "";
+    this.stepNode.textContent = hovering ? xWords(this.plot.data[0][at], this.view.xMode) : "";
   }
 
   describe() {
-    const parts = [...this.series.values()].map((series) => {
-      const { last, lastStep, least, greatest, count, odd } = series.summary();
-      const oddWords = odd ? `, ${odd} of them not a number` : "";
-      return (
-        `${series.name}: ${count} points${oddWords}, last ${number(last)} at ${this.xLabel} ${number(lastStep)}, ` +
-        `from ${number(least)} to ${number(greatest)}`
-      );
-    });
     this.plotRoot.setAttribute("role", "img");
-    this.plotRoot.setAttribute("aria-label", `Line chart of ${this.title}. ${parts.join("; ")}`);
-    if (this.table.open) this.fillTable();
-  }
-
-  buildTable() {
-    this.tableBody = element("div", { class: "table-scroll table-tall", tabindex: "0", role: "region" });
-    this.tableBody.setAttribute("aria-label", `Points of ${this.title}`);
-    this.table = element(
-      "details",
-      { class: "chart-data" },
-      element("summary", {}, "Data as a table"),
-      this.tableBody,
-    );
-    this.table.addEventListener("toggle", () => {
-      if (this.table.open) this.fillTable();
-    });
-    this.root.append(this.table);
-  }
-
-  fillTable() {
-    const list = [...this.series.values()];
-    const steps = unionOfSteps(list);
-    const shown = steps.slice(-TABLE_ROWS);
-    const header = [this.xLabel, ...list.map((series) => series.name)];
-    const lookup = list.map((series) => new Map(series.steps.map((step, i) => [step, series.values[i]])));
-    const rows = shown.reverse().map((step) => {
-      const cells = lookup.map((values) =>
-        element("td", { class: "number" }, values.has(step) ? number(values.get(step)) : ""),
-      );
-      return element("tr", {}, element("th", { scope: "row" }, number(step)), ...cells);
-    });
-    const words =
-      steps.length > TABLE_ROWS ? `The last ${TABLE_ROWS} of ${steps.length} steps; the CSV has all` : "All steps";
-    this.tableBody.replaceChildren(
-      element(
-        "table",
-        {},
-        element("caption", {}, words),
-        element("thead", {}, element("tr", {}, ...header.map((name) => element("th", { scope: "col" }, name)))),
-        element("tbody", {}, ...rows),
-      ),
-    );
+    this.plotRoot.setAttribute("aria-label", chartLabel(this.title, [...this.series.values()]));
+    if (this.table.open) this.table.lastElementChild.replaceChildren(pointsTable([...this.series.values()]));
   }
 
   destroy() {

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ChartSeries:
-    """A run's series as charts draw them, and the place in its stream that they go up to."""
+    """A run's series as charts draw them, and the place in its stream that they go up to.
+
+    `thinned`: the names of those whose points are not all there.
+    """
 
     last_id: int
     series: dict[str, store.Columns]
+    thinned: frozenset[str] = frozenset()
 
 
 def run_get(*, user: "User", run_id: int) -> "Run":
@@ -86,6 +90,7 @@ def chart_series(
     A socket that resumes after `last_id` goes on exactly where these end.
     """
     drawn = {}
+    thinned = set()
     for name, columns in store.read_series(run.pk, names=names, until_seq=run.seq).items():
         wanted = np.ones(len(columns), dtype=bool)
         if min_step is not None:
@@ -95,8 +100,11 @@ def chart_series(
         columns = columns.take(wanted)
         columns = columns.take(np.argsort(columns.steps, kind="stable"))  # stable: by time within a step
         last_of_step = np.append(columns.steps[1:] != columns.steps[:-1], True)[: len(columns)]
-        drawn[name] = store.downsample(columns.take(last_of_step), max_points)
-    return ChartSeries(last_id=run.seq, series=drawn)
+        columns = columns.take(last_of_step)
+        if len(columns) > max_points:
+            thinned.add(name)
+        drawn[name] = store.downsample(columns, max_points)
+    return ChartSeries(last_id=run.seq, series=drawn, thinned=frozenset(thinned))
 
 
 def log_lines(run_id: int, *, after: int = 0, limit: int = 1000) -> "list[LogLine]":
