@@ -23,18 +23,21 @@ MAX_ADDRESS = 10_000
 @login_required
 @require_POST
 def bulk(request: HttpRequest, project_id: int) -> HttpResponse:
-    """One act on the chosen runs (`run`, several): archive, unarchive, tag, untag, trash, restore, delete."""
+    """One act on the chosen runs (`run`, several): compare, or one of _ACTS."""
     here = visible_project(request, project_id)
     runs = [int(key) for key in request.POST.getlist("run") if key.isascii() and key.isdecimal() and len(key) < 19]
     runs = list(
         Run.objects.visible_to(request.user)
         .filter(project=here, pk__in=runs[: run_bulk.MAX_RUNS + 1])
+        .order_by("pk")
         .values_list("pk", flat=True)
     )
     if not runs:
         messages.warning(request, "Choose runs first: tick the box at the left of each.")
         return _back(request, here)
     action, tag = request.POST.get("action", ""), request.POST.get("tag", "")
+    if action == "compare":
+        return redirect(f"{reverse('run-compare')}?runs={','.join(map(str, runs))}")
     undone = _act(request, action, runs, tag)
     if undone is not None:
         request.session[UNDO] = {"project": here.pk, **undone}

@@ -198,7 +198,18 @@ def test_only_runs_of_this_project_that_one_may_change_are_touched(
     assert "Not enough permissions" in act(signed_in, bobs, "trash", [hidden])
     hidden.refresh_from_db()
     assert hidden.deleted_at is None
-    assert "Choose runs" not in page(signed_in, bobs)
+    assert 'value="trash"' not in page(signed_in, bobs)
+
+
+def test_chosen_runs_are_compared_also_by_who_may_only_read(
+    signed_in: Client, project: Project, runs: list[Run], user: User, make_user: Callable[..., User]
+) -> None:
+    Project.objects.filter(pk=project.pk).update(owner=make_user("bob"))
+    ProjectMember.objects.create(project=project, user=user, role="viewer")
+    assert 'value="compare"' in page(signed_in, project)
+    chosen = {"action": "compare", "run": [runs[0].pk, runs[2].pk]}
+    answer = signed_in.post(f"/ui/projects/{project.pk}/runs/", chosen)
+    assert answer["Location"] == f"/ui/compare/?runs={runs[0].pk},{runs[2].pk}"
 
 
 @pytest.mark.parametrize(
