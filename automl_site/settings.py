@@ -262,6 +262,8 @@ JOBS = {
     # An attempt waits this long (seconds) for a file storage that is away before it is lost.
     "storage_patience": env.float("AUTOML_STORAGE_PATIENCE", default=600.0),
     "inference_timeout": env.float("AUTOML_INFERENCE_TIMEOUT", default=300.0),
+    # A run outside of jobs that has sent heartbeats, and then nothing for so long, is taken for dead.
+    "run_silence": env.float("AUTOML_RUN_SILENCE", default=300.0),
     "model_cache_bytes": env.int("AUTOML_MODEL_CACHE", default=1024**3),  # of loaded models, an inference worker
 }
 

@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from jobs import lifecycle, queue, workspace
 from jobs.models import Job, JobStatus, Lease, Worker
 from jobs.outages import OUTAGE, forget_connection
+from tracking.services.heartbeats import silent_runs_fail
 from tracking.services.metrics import idempotency_sweep
 from tracking.services.trash import trash_sweep
 
@@ -41,6 +42,8 @@ class Reconciler:
         # Nobody is judged before a full period of undisturbed ticks has gone by: what silenced the workers (a database
         # that was away, a machine that slept) silenced the heartbeats of healthy ones too.
         self._judge_from = time.monotonic() + self._dead_after
+        self._run_silence = float(settings.JOBS["run_silence"])
+        self._judge_runs_from = time.monotonic() + self._run_silence
         self._last_tick: tuple[float, datetime] | None = None  # our clock, the database's
         self._housekeeping_at = 0.0
         self._redis_away = False
@@ -61,7 +64,7 @@ class Reconciler:
 
     def run_once(self) -> None:
         """One round for an operator who knows that nothing was away: silent attempts are judged at once."""
-        self._judge_from = 0.0
+        self._judge_from = self._judge_runs_from = 0.0
         self.tick()
         self._release()
 
@@ -73,6 +76,8 @@ class Reconciler:
             return
         if time.monotonic() >= self._judge_from:
             self.lose_silent_attempts(now)
+        if time.monotonic() >= self._judge_runs_from:
+            self.fail_silent_runs(now)
         self.top_up_wake_ups()
         if time.monotonic() >= self._housekeeping_at:
             self._housekeeping_at = time.monotonic() + HOUSEKEEPING_EVERY
@@ -86,6 +91,7 @@ class Reconciler:
         if time.monotonic() >= self._judge_from:
             logger.warning("No attempt is judged for %g s: %s", self._dead_after, reason)
         self._judge_from = time.monotonic() + self._dead_after
+        self._judge_runs_from = time.monotonic() + self._run_silence
 
     def lose_silent_attempts(self, now: datetime) -> None:
         """Attempts whose worker has not been heard of: queue their jobs again, or give them up."""
@@ -97,6 +103,13 @@ class Reconciler:
             elif not lifecycle.holds_claim(attempt=attempt):
                 # The job was cancelled or moved on, and the worker died before it could close its attempt.
                 lifecycle.attempt_stopped(attempt=attempt, reason=reason)
+
+    def fail_silent_runs(self, now: datetime) -> None:
+        """Runs logged from elsewhere whose heartbeats have ended. A job's run ends with its job."""
+        in_jobs = Job.objects.live().filter(run__isnull=False).values("run_id")
+        failed = silent_runs_fail(now=now, silence=timedelta(seconds=self._run_silence), spared=in_jobs)
+        if failed:
+            logger.warning("%d runs have failed: no heartbeat for %g seconds", failed, self._run_silence)
 
     def top_up_wake_ups(self) -> None:
         """As many wake-ups in each queue as it has pending jobs. Redis may be away: then when it is back."""

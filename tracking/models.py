@@ -184,6 +184,9 @@ class Run(models.Model):
     seq = models.BigIntegerField(default=0, editable=False)  # of the last event of the run's stream
     started_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True, editable=False)  # null: nobody promised to send any
+    heartbeat_seq = models.BigIntegerField(default=0, editable=False)  # `seq` at that heartbeat
+    silent_at = models.DateTimeField(null=True, blank=True, editable=False)  # when silence made it `failed`
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -193,7 +196,14 @@ class Run(models.Model):
 
     class Meta:
         ordering = ["-pk"]
-        indexes = [models.Index(fields=["project", "-id"], name="run_by_project")]
+        indexes = [
+            models.Index(fields=["project", "-id"], name="run_by_project"),
+            models.Index(
+                fields=["heartbeat_at"],
+                condition=Q(status="running", heartbeat_at__isnull=False),
+                name="run_by_heartbeat",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -113,7 +113,10 @@ def append_group(parts_by_run: Mapping[int, Sequence[Part]], cache: SeriesCache)
 
 
 def _take_seqs(counts: Mapping[int, int]) -> dict[int, int]:
-    """Move each run's `seq` on by its count, and lock its row: run -> its new seq. Runs in the trash are left out."""
+    """Move each run's `seq` on by its count, and lock its row: run -> its new seq.
+
+    Left out are runs in the trash, and those that silence made `failed`: their points bring them back by another way.
+    """
     table = Run._meta.db_table
     ids = sorted(counts)
     marks = ", ".join(["%s"] * len(ids))
@@ -124,7 +127,7 @@ def _take_seqs(counts: Mapping[int, int]) -> dict[int, int]:
         cases = " ".join(["WHEN %s THEN %s"] * len(ids))
         cursor.execute(
             f"UPDATE {table} SET seq = seq + CASE id {cases} END "  # noqa: S608 (names are ours)
-            f"WHERE id IN ({marks}) AND deleted_at IS NULL RETURNING id, seq",
+            f"WHERE id IN ({marks}) AND deleted_at IS NULL AND silent_at IS NULL RETURNING id, seq",
             [number for run_id in ids for number in (run_id, counts[run_id])] + ids,
         )
         return dict(cursor.fetchall())

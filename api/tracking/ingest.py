@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import orjson
 from django.conf import settings
-from django.db import close_old_connections, connection
+from django.db import connection
 from rest_framework.exceptions import ParseError
 
 from api.base.dialect import Problem
@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 MAX_GROUP = 256  # requests in one transaction
 MAX_WAITING = 2_000  # requests; more are told to come again
 REST = 0.002  # seconds between two commits while requests wait: SQLite's other writers get a turn
+HEARTBEAT_EVERY = 10.0  # seconds
+MAX_HEARD = 50_000  # runs
 _PATH = re.compile(r"/metrics/([0-9]{1,18})(/batch)?/?")
 _TYPES = {b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"}
 _PASSED_ON = {b"content-encoding", b"transfer-encoding", b"expect"}
@@ -57,6 +59,7 @@ class Order:
     token: str
     key: str | None
     request_id: str
+    heartbeat: bool = False
     body: bytes = b""
 
 
@@ -110,6 +113,7 @@ class Committer:
         self._waiting: queue.SimpleQueue[_Waiting] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._cache = SeriesCache()
+        self._heard: dict[int, float] = {}  # run -> when its last heartbeat was written
 
     @property
     def is_full(self) -> bool:
@@ -131,12 +135,12 @@ class Committer:
             while len(group) < MAX_GROUP and not self._waiting.empty():
                 group.append(self._waiting.get())
             try:
-                close_old_connections()
                 self._write(group)
             except Exception as error:  # noqa: BLE001  (the view answers each by itself, and says what is wrong)
                 logger.warning("a group of %d metric requests was not written: %s", len(group), error)
                 for waiting in group:
                     waiting.answer = None
+                connection.close()  # kept otherwise: to open one costs more than to write
             _deliver(group)
             if not self._waiting.empty() and connection.vendor == "sqlite":
                 time.sleep(REST)
@@ -144,6 +148,8 @@ class Committer:
     def _write(self, group: Sequence[_Waiting]) -> None:
         for waiting in group:
             _check(waiting)
+            if waiting.entry is not None:
+                waiting.entry.heartbeat = waiting.order.heartbeat and self._is_due(waiting.order.run_id)
         allowed = _within_limits([waiting for waiting in group if waiting.entry is not None])
         entries = [waiting.entry for waiting, _, _ in allowed if waiting.entry is not None]
         if not entries:
@@ -152,6 +158,16 @@ class Committer:
         for (waiting, usage, used), answer in zip(allowed, answers, strict=True):
             if answer is not None:
                 waiting.answer = Answer(orjson.dumps(answer), usage, used)
+
+    def _is_due(self, run_id: int) -> bool:
+        """Whether a heartbeat of the run is to be written: one of each batch would double what is written."""
+        now = time.monotonic()
+        if now - self._heard.get(run_id, -HEARTBEAT_EVERY) < HEARTBEAT_EVERY:
+            return False
+        if len(self._heard) >= MAX_HEARD:
+            self._heard.clear()
+        self._heard[run_id] = now
+        return True
 
 
 def _check(waiting: _Waiting) -> None:
@@ -237,6 +253,7 @@ def order_of(scope: Message) -> Order | None:
         token=authorization.removeprefix("Bearer ").strip(),
         key=None if key is None else key.decode("latin-1"),
         request_id=given if CLIENT_ID.fullmatch(given) else uuid.uuid4().hex,
+        heartbeat=b"x-run-heartbeat" in headers,
     )
 
 

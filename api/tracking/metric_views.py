@@ -26,6 +26,7 @@ from automl_site.errors import NotFound
 from tracking import store
 from tracking.selectors.metrics import metric_history, metric_page
 from tracking.selectors.runs import run_get, run_to_change
+from tracking.services.heartbeats import runs_beat
 from tracking.services.metrics import Idempotency, points_log
 from tracking.stream import json_number, timestamp
 
@@ -34,6 +35,12 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     str,
     OpenApiParameter.HEADER,
     description="A repetition with the same key and body within a day adds nothing and is answered the same.",
+)
+HEARTBEAT = OpenApiParameter(
+    "X-Run-Heartbeat",
+    str,
+    OpenApiParameter.HEADER,
+    description="Any value: the run's process is alive, as by POST /runs/{run_id}/heartbeat.",
 )
 
 
@@ -48,7 +55,7 @@ class MetricViewSet(FormsMixin, ViewSet):
     allow_nan_json = True  # Python's json writes a diverged loss so
 
     @extend_schema(
-        parameters=[IDEMPOTENCY_KEY],
+        parameters=[IDEMPOTENCY_KEY, HEARTBEAT],
         request=TrackingMetricIn,
         responses={201: TrackingMetricOut},
         examples=[sent(documents.METRIC_IN), answered(documents.METRIC, "201")],
@@ -59,10 +66,11 @@ class MetricViewSet(FormsMixin, ViewSet):
         run = run_to_change(user=request.user, run_id=int(run_id))
         point = parse_point(request.data)
         answer = points_log(run_id=run.pk, points=[point], single=True, idempotency=idempotency)
+        _beat(request, run.pk)
         return Response(answer, status=201)
 
     @extend_schema(
-        parameters=[IDEMPOTENCY_KEY],
+        parameters=[IDEMPOTENCY_KEY, HEARTBEAT],
         request=TrackingBatchIn,
         responses={201: TrackingLoggedOut},
         examples=[
@@ -77,7 +85,9 @@ class MetricViewSet(FormsMixin, ViewSet):
         idempotency = _idempotency(request)
         run = run_to_change(user=request.user, run_id=int(run_id))
         points = parse_batch(request.data)
-        return Response(points_log(run_id=run.pk, points=points, idempotency=idempotency), status=201)
+        answer = points_log(run_id=run.pk, points=points, idempotency=idempotency)
+        _beat(request, run.pk)
+        return Response(answer, status=201)
 
     @extend_schema(
         parameters=[TrackingMetricListIn],
@@ -144,6 +154,11 @@ class MetricViewSet(FormsMixin, ViewSet):
                 for row in store.summaries(run.pk)
             ]
         )
+
+
+def _beat(request: Request, run_id: int) -> None:
+    if HEARTBEAT.name in request.headers:
+        runs_beat(run_ids=[run_id])
 
 
 def _idempotency(request: Request) -> Idempotency | None:

@@ -29,6 +29,7 @@ from api.tracking.serializers import (
 from automl_site.errors import InvalidSpec
 from tracking.selectors.projects import member_list, project_get, project_list, project_to_change
 from tracking.selectors.runs import run_get, run_list
+from tracking.services.heartbeats import run_heartbeat
 from tracking.services.members import member_add, member_remove, member_role_set
 from tracking.services.projects import project_create, project_update
 from tracking.services.runs import run_create, run_update
@@ -221,3 +222,9 @@ class RunViewSet(FormsMixin, ViewSet):
     def restore(self, request: Request, run_id: str) -> Response:
         """Take a run out of the trash (an extension)."""
         return Response(TrackingRunOut(run_restore(user=request.user, run_id=int(run_id))).data)
+
+    @extend_schema(request=None, responses={204: None})
+    def heartbeat(self, request: Request, run_id: str) -> Response:
+        """Say that the run's process is alive (an extension): the run fails once it has been silent for minutes."""
+        run_heartbeat(user=request.user, run_id=int(run_id))
+        return Response(status=204)

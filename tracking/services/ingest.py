@@ -9,26 +9,31 @@ from django.db import transaction
 
 from tracking import live, store
 from tracking.models import IdempotencyKey
+from tracking.services.heartbeats import runs_beat
 from tracking.services.metrics import Idempotency
 from tracking.store_group import Part, SeriesCache, append_group
 from tracking.stream import json_number, timestamp
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Entry:
-    """One request's points, checked: who may log into the run has been asked. `single` is answered with its point."""
+    """One request's points, checked: who may log into the run has been asked. `single` is answered with its point.
+
+    `heartbeat`: they come from a process that says that it is alive.
+    """
 
     run_id: int
     parts: Sequence[Part]
     single: bool = False
     idempotency: Idempotency | None = None
+    heartbeat: bool = False
 
 
 def group_log(entries: Sequence[Entry], cache: SeriesCache) -> list[dict[str, Any] | None]:
     """Append all entries' points in one transaction, and answer each as `points_log` does.
 
-    None for an entry that nothing was written of and that has to be tried by itself: its run is gone, or its key has
-    come before. Raises what the database raises; then nothing was written.
+    None for an entry that nothing was written of and that has to be tried by itself: its run is gone or failed by
+    silence, or its key has come before. Raises what the database raises; then nothing was written.
     """
     try:
         with transaction.atomic():
@@ -65,6 +70,8 @@ def _log(entries: Sequence[Entry], cache: SeriesCache) -> list[dict[str, Any] | 
         for entry, answer in zip(entries, answers, strict=True)
         if answer is not None and entry.idempotency is not None
     )
+    if beating := {entry.run_id for entry in entries if entry.heartbeat and entry.run_id in there}:
+        runs_beat(run_ids=beating)
     for run_id in there:
         live.announce_on_commit(f"run:{run_id}")
     return answers

@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from automl_site.errors import Conflict, InvalidSpec
 from tracking import store, stream
-from tracking.models import IdempotencyKey, MetricSegment
+from tracking.models import IdempotencyKey, MetricSegment, Run
+from tracking.services.heartbeats import run_revive
 from tracking.store import Point
 
 MAX_KEY = 255  # characters
@@ -62,6 +63,8 @@ def points_log(
         with transaction.atomic():
             # Locks the run's row: until we commit, nobody else writes to this run or takes its keys.
             last = stream.append(run_id=run_id, points=points)
+            if Run.objects.filter(pk=run_id, silent_at__isnull=False).exists():
+                run_revive(run_id=run_id)
             answer = _point_answer(run_id, points[0], last) if single else _batch_answer(len(points))
             if idempotency is not None:
                 IdempotencyKey.objects.create(

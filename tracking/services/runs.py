@@ -79,6 +79,9 @@ def run_update(*, user: User, run_id: int, changes: Mapping[str, Any]) -> Run:
         run_status_set(run_id=run.pk, status=status, reason=changes.get("status_reason") or "")
         run.refresh_from_db()
         changes = {field: value for field, value in changes.items() if field != "status_reason"}
+    elif status is not None and run.silent_at is not None:
+        # Somebody says that it has failed, as silence did: from now on a heartbeat does not bring it back.
+        Run.objects.filter(pk=run.pk).update(silent_at=None)
     for field in ("config", "tags", "notes", "started_at", "status_reason"):
         if changes.get(field) is not None:
             setattr(run, field, unique_tags(changes[field]) if field == "tags" else changes[field])
@@ -167,6 +170,9 @@ def run_status_set(*, run_id: int, status: str, reason: str = "") -> bool:
             status_reason=reason,
             ended_at=ended_at,
             started_at=Case(first_start, default=F("started_at")) if ended_at is None else F("started_at"),
+            # Whoever goes on with it may be another process, which need not send heartbeats.
+            heartbeat_at=None if ended_at is None else F("heartbeat_at"),
+            silent_at=None,
             updated_at=now,
         )
     )
