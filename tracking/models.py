@@ -311,7 +311,7 @@ class MetricSeries(models.Model):
 
 
 class MetricSegment(models.Model):
-    """The points of one request, packed (layout: `tracking/store.py`). Point i has the public id `first_id` + i."""
+    """The points of one request, packed (`tracking/store/layout.py`). Point i has the public id `first_id` + i."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="segments")
     seq = models.BigIntegerField()  # of its last point; its first one's is seq - count + 1
@@ -327,6 +327,44 @@ class MetricSegment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} points up to #{self.seq}"
+
+
+class MetricChunk(models.Model):
+    """Up to 8,192 points of one series, compressed, sorted by time, then step, then id (`tracking/store/layout.py`).
+
+    At most one of a series is open: the next fold adds to it, by replacing it. Times are microseconds since 1970-01-01
+    UTC. `coarse` holds the extremes of each 64 points, for charts. Extremes and sums stand in the series' row.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="chunks", db_index=False)
+    # Series go with their run only, and so do chunks: a second cascade would load every series' row for nothing.
+    series = models.ForeignKey(MetricSeries, on_delete=models.DO_NOTHING, related_name="chunks", db_index=False)
+    count = models.PositiveIntegerField()
+    first_time = models.BigIntegerField()
+    last_time = models.BigIntegerField()
+    min_step = models.BigIntegerField()
+    max_step = models.BigIntegerField()
+    is_ascending = models.BooleanField()  # each point's step is greater than that of the point before
+    is_open = models.BooleanField()
+    first_seq = models.BigIntegerField()
+    last_seq = models.BigIntegerField()
+    coarse = models.BinaryField()
+    payload = models.BinaryField()  # last: SQLite reads a row up to what is asked for
+
+    objects = RunScopedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["series", "first_time", "pk"]
+        indexes = [
+            models.Index(fields=["run", "last_seq", "first_seq"], name="chunk_by_seq"),
+            models.Index(fields=["series", "first_time"], name="chunk_by_time"),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["series"], condition=Q(is_open=True), name="chunk_one_open"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.count} points up to #{self.last_seq}"
 
 
 class IdempotencyKey(models.Model):

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from automl_site.errors import Forbidden, NotFound
 from tracking import access, holds, stream
-from tracking.models import LogLine, MetricSegment, Project, Run, User
+from tracking.models import LogLine, MetricChunk, MetricSegment, Project, Run, User
 from tracking.selectors.projects import project_to_own
 from tracking.selectors.runs import run_to_change
 
@@ -100,7 +100,7 @@ def trash_sweep(*, seconds: float = SWEEP_SECONDS) -> int:
     old = Run.objects.filter(Q(deleted_at__lt=before) | Q(project__deleted_at__lt=before)).order_by("pk")
     removed = 0
     for pk in list(old.values_list("pk", flat=True)[:RUNS_A_SWEEP]):
-        for rows in (MetricSegment.objects.filter(run_id=pk), LogLine.objects.filter(run_id=pk)):
+        for rows in (model.objects.filter(run_id=pk) for model in (MetricSegment, MetricChunk, LogLine)):
             while rows.exists():
                 # A slice a transaction: other writers wait for no more than that.
                 rows.filter(pk__in=list(rows.values_list("pk", flat=True)[:ROWS_A_STEP])).delete()

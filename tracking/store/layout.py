@@ -1,0 +1,135 @@
+"""The bytes of segments and chunks. Everything is little-endian.
+
+A segment's payload is a header (`_SEGMENT`: layout version, three bytes of padding, number of points) and then four
+columns of 8 bytes a point, one after the other, in the order in which the points were logged:
+
+    series  int64     primary key of the `MetricSeries`
+    step    int64
+    value   float64   NaN and infinities as they are
+    time    int64     microseconds since 1970-01-01 UTC
+
+A chunk's payload, and its coarse level, is a header (`_CHUNK`: layout version, number of columns, two bytes of padding,
+number of points), a header a column (`_COLUMN`), and then the columns' bytes, so that one column can be read without
+the others: time, step, value, id and, but for the coarse level, seq. Whole numbers are kept as differences in as few
+bytes as they need; bytes of one rank stand together where that is smaller ("shuffled"); all are compressed by
+Zstandard. Measured on 8,192 losses: 7.1 bytes a value in 0.1 ms, where zlib takes 6.8 bytes and 2.5 ms.
+"""
+
+import struct
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tracking.store.points import Floats, Integers
+
+_VERSION = 1
+_SEGMENT = struct.Struct("<B3xI")
+_SEGMENT_COLUMNS = 4
+_CHUNK = struct.Struct("<BB2xI")
+_COLUMN = struct.Struct("<BB2xIq")  # encoding, bytes a number, length, first number
+
+# The columns of a chunk, by their place.
+TIME, STEP, VALUE, ID, SEQ = range(5)
+
+_CONSTANT, _PLAIN, _SHUFFLED, _NUMBERS, _SHUFFLED_NUMBERS = range(5)
+
+
+def pack(keys: Integers, steps: Integers, values: Floats, times: Integers) -> bytes:
+    """A segment's payload."""
+    header = _SEGMENT.pack(_VERSION, len(keys))
+    return b"".join((header, keys.tobytes(), steps.tobytes(), values.tobytes(), times.tobytes()))
+
+
+def unpack(payload: bytes | memoryview) -> tuple[Integers, Integers, Floats, Integers]:
+    """A segment's series keys, steps, values and times, as read-only views of `payload`."""
+    version, count = _SEGMENT.unpack_from(payload)
+    if version != _VERSION:
+        raise ValueError(f"metric segment of layout {version}; this version of the platform reads {_VERSION}")
+    integers = np.frombuffer(payload, "<i8", _SEGMENT_COLUMNS * count, _SEGMENT.size).reshape(_SEGMENT_COLUMNS, count)
+    return integers[0], integers[1], integers[2].view("<f8"), integers[3]
+
+
+def encode(columns: Sequence[Integers | Floats]) -> bytes:
+    """A chunk's payload, or with four columns its coarse level. Times, steps, values, ids, seqs: of one length, > 0."""
+    encoded = [_encode_column(column) for column in columns]
+    return b"".join(
+        (
+            _CHUNK.pack(_VERSION, len(columns), len(columns[0])),
+            *(head for head, _ in encoded),
+            *(body for _, body in encoded),
+        )
+    )
+
+
+def decode(payload: bytes | memoryview, wanted: Sequence[int]) -> list[npt.NDArray[Any]]:
+    """The wanted columns (TIME, STEP, …) of a chunk."""
+    version, columns, count = _CHUNK.unpack_from(payload)
+    if version != _VERSION:
+        raise ValueError(f"metric chunk of layout {version}; this version of the platform reads {_VERSION}")
+    view = memoryview(payload)
+    start = _CHUNK.size + columns * _COLUMN.size
+    heads = [_COLUMN.unpack_from(payload, _CHUNK.size + place * _COLUMN.size) for place in range(columns)]
+    found: dict[int, npt.NDArray[Any]] = {}
+    for place, (encoding, width, length, first) in enumerate(heads):
+        if place in wanted:
+            found[place] = _decode_column(encoding, width, view[start : start + length], first, count)
+        start += length
+    return [found[place] for place in wanted]
+
+
+def _encode_column(column: Integers | Floats) -> tuple[bytes, bytes]:
+    if column.dtype.kind == "f":
+        encoding, body = _smaller(np.ascontiguousarray(column, "<f8"), _PLAIN, _SHUFFLED)
+        return _COLUMN.pack(encoding, 8, len(body), 0), body
+    # Differences may leave the 64 bits; they wrap around, and so does the sum that undoes them.
+    steps = np.diff(column)
+    first = int(column[0])
+    if not len(steps) or bool((steps == steps[0]).all()):
+        body = struct.pack("<q", int(steps[0]) if len(steps) else 0)
+        return _COLUMN.pack(_CONSTANT, 8, len(body), first), body
+    low, high = int(steps.min()), int(steps.max())
+    width = next(width for width in (1, 2, 4, 8) if -(2 ** (8 * width - 1)) <= low and high < 2 ** (8 * width - 1))
+    encoding, body = _smaller(steps.astype(f"<i{width}"), _NUMBERS, _SHUFFLED_NUMBERS)
+    return _COLUMN.pack(encoding, width, len(body), first), body
+
+
+def _smaller(numbers: npt.NDArray[Any], plain: int, shuffled: int) -> tuple[int, bytes]:
+    as_is = _codec().compress(numbers.tobytes(), asbytes=True)
+    if numbers.itemsize == 1:
+        return plain, as_is
+    by_rank = np.ascontiguousarray(numbers.view(np.uint8).reshape(len(numbers), -1).T).tobytes()
+    body = _codec().compress(by_rank, asbytes=True)
+    return (shuffled, body) if len(body) < len(as_is) else (plain, as_is)
+
+
+def _decode_column(encoding: int, width: int, body: memoryview, first: int, count: int) -> npt.NDArray[Any]:
+    if encoding == _CONSTANT:
+        (step,) = struct.unpack("<q", body)
+        with np.errstate(over="ignore"):
+            return np.int64(first) + np.arange(count, dtype=np.int64) * np.int64(step)
+    if encoding in (_PLAIN, _SHUFFLED):
+        return _numbers(body, "<f8", count, shuffled=encoding == _SHUFFLED)
+    column = np.empty(count, np.int64)
+    column[0] = first
+    column[1:] = _numbers(body, f"<i{width}", count - 1, shuffled=encoding == _SHUFFLED_NUMBERS)
+    return np.cumsum(column, out=column)
+
+
+def _numbers(body: memoryview, dtype: str, count: int, *, shuffled: bool) -> npt.NDArray[Any]:
+    size = count * np.dtype(dtype).itemsize
+    raw = _codec().decompress(body, size, asbytes=True)
+    if not shuffled:
+        return np.frombuffer(raw, dtype)
+    ranks = np.frombuffer(raw, np.uint8).reshape(-1, count)
+    return np.ascontiguousarray(ranks.T).view(dtype).ravel()
+
+
+@cache
+def _codec() -> Any:
+    # Not at the top: loading pyarrow takes longer than all the rest of a management command.
+    from pyarrow import Codec
+
+    return Codec("zstd")
