@@ -10,8 +10,10 @@ from django.db.models import F, OrderBy, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from automl_site.errors import InvalidSpec
+from tracking.filters.errors import FilterError
 from tracking.filters.expressions import JsonWord
-from tracking.filters.fields import Field, Source, Type, best_statistic
+from tracking.filters.fields import Field, Source, Type, best_statistic, parse_field
 from tracking.filters.nodes import Node, fields_of
 from tracking.filters.parser import parse
 from tracking.filters.queries import condition, value_of
@@ -76,6 +78,23 @@ def runs_matching(
     if not (query.archived or query.trashed or _names_archived(tree)):
         runs = runs.filter(archived_at__isnull=True)
     return runs.filter(condition(tree, runs=runs, now=now))
+
+
+def narrowed(runs: "QuerySet[Run]", *, filter: str = "", sort: str = "") -> "QuerySet[Run]":
+    """The runs that the filter lets through, sorted by a field (`-name`: descending) or as they are.
+
+    Raises:
+        FilterError: the filter, or the field's name, cannot be read.
+    """
+    now = timezone.now()
+    runs = runs.filter(condition(parse(filter), runs=runs, now=now))
+    if not sort:
+        return runs
+    try:
+        field = parse_field(sort.removeprefix("-"))
+    except FilterError as error:
+        raise InvalidSpec(error.message, errors={"sort": error.errors["filter"]}) from error
+    return sorted_runs(runs, TableQuery(sort=field, descending=sort.startswith("-")), now)
 
 
 def run_page(*, user: "User", project: "Project", query: TableQuery, number: Any = 1, size: int = PAGE) -> RunPage:
