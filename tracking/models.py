@@ -394,3 +394,7 @@ class MetricCounter(models.Model):
     """One row: the next free public id of a metric point. Taken last in a transaction, so that it is locked briefly."""
 
     next_id = models.BigIntegerField(default=1)
+
+
+# Django looks for models here.
+from tracking.environment_models import RunEnvironment  # noqa: E402, F401

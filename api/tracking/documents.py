@@ -43,6 +43,16 @@ RUN = {
 RUN_ITEM = {name: RUN[name] for name in ("id", "name", "status", "started_at", "ended_at", "tags", "project_id")}
 RUN_CHANGE = {"status": "completed", "ended_at": "2023-01-01T01:00:00"}
 
+ENVIRONMENT = {
+    "environment": {
+        "python": "3.11.7",
+        "host": "node-7",
+        "command": "train.py --lr 0.001",
+        "packages": ["torch==2.9.1"],
+    },
+    "git": {"origin": "https://example.com/me/model.git", "commit": "8f3c2d1", "branch": "main", "dirty": False},
+}
+
 METRIC_IN = {"name": "loss", "value": 0.5, "step": 1}
 METRIC = {"id": 1, "run_id": 1, **METRIC_IN, "timestamp": TIME}
 BATCH_METRICS = {"metrics": {"loss": 0.5, "accuracy": 0.85, "learning_rate": 0.001}, "step": 1}

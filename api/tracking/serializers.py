@@ -87,6 +87,12 @@ class TrackingProjectListIn(TrackingPageIn):
 
 class TrackingRunListIn(TrackingPageIn):
     project_id = serializers.IntegerField(required=False, help_text="Only this project's.")
+    filter = serializers.CharField(
+        required=False, help_text="Only runs of which this is true, e.g. `metrics.loss.min < 0.3`; an extension."
+    )
+    sort = serializers.CharField(
+        required=False, help_text="By this field, e.g. `-metrics.loss.min`, instead of the newest first; an extension."
+    )
 
 
 class TrackingMetricListIn(TrackingPageIn):
@@ -159,6 +165,8 @@ class TrackingRunIn(StrictSerializer):
         choices=Run.Status.choices, required=False, help_text="An extension; running if left out."
     )
     started_at = NaiveUtcDateTimeField(required=False, help_text="An extension; now if left out.")
+    environment = StrictDictField(required=False, help_text="An extension: python, packages, host, command …")
+    git = StrictDictField(required=False, help_text="An extension: origin, commit, branch, dirty, diff …")
 
 
 class TrackingRunChangeIn(TrackingRunIn):
@@ -170,6 +178,11 @@ class TrackingRunChangeIn(TrackingRunIn):
     status_reason = StrictCharField(required=False, allow_blank=True, max_length=500, help_text="An extension.")
     ended_at = NaiveUtcDateTimeField(required=False, allow_null=True)
     archived = StrictBooleanField(required=False, help_text="An extension.")
+
+
+class TrackingEnvironmentOut(serializers.Serializer):
+    environment = serializers.DictField()
+    git = serializers.DictField()
 
 
 class TrackingRunItemOut(serializers.ModelSerializer):

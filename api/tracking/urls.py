@@ -29,6 +29,7 @@ urlpatterns = [
     contract_path(RUN, RunViewSet.as_view({"get": "retrieve", **CHANGE}), name="tracking-run"),
     contract_path(f"{RUN}/restore", RunViewSet.as_view({"post": "restore"}), name="tracking-run-restore"),
     contract_path(f"{RUN}/heartbeat", RunViewSet.as_view({"post": "heartbeat"}), name="tracking-run-heartbeat"),
+    contract_path(f"{RUN}/environment", RunViewSet.as_view({"get": "environment"}), name="tracking-run-environment"),
     contract_path(METRICS, MetricViewSet.as_view({"get": "list", "post": "create"}), name="tracking-metrics"),
     contract_path(f"{METRICS}/batch", MetricViewSet.as_view({"post": "batch"}), name="tracking-metrics-batch"),
     contract_path(f"{METRICS}/summary", MetricViewSet.as_view({"get": "summary"}), name="tracking-metrics-summary"),

@@ -13,6 +13,7 @@ from rest_framework.viewsets import ViewSet
 from api.tracking import documents
 from api.tracking.documents import answered, sent
 from api.tracking.serializers import (
+    TrackingEnvironmentOut,
     TrackingMemberChangeIn,
     TrackingMemberIn,
     TrackingMemberOut,
@@ -27,7 +28,9 @@ from api.tracking.serializers import (
     TrackingRunOut,
 )
 from automl_site.errors import InvalidSpec
+from tracking.selectors.environments import environment_of
 from tracking.selectors.projects import member_list, project_get, project_list, project_to_change
+from tracking.selectors.run_table import narrowed
 from tracking.selectors.runs import run_get, run_list
 from tracking.services.heartbeats import run_heartbeat
 from tracking.services.members import member_add, member_remove, member_role_set
@@ -177,6 +180,7 @@ class RunViewSet(FormsMixin, ViewSet):
         """List a project's runs, or those of all the caller's projects, newest first."""
         query = checked(TrackingRunListIn, request.query_params)
         runs = run_list(user=request.user, project_id=query.get("project_id")).defer("config", "notes")
+        runs = narrowed(runs, filter=query.get("filter", ""), sort=query.get("sort", ""))
         return page_response(runs, TrackingRunItemOut, query)
 
     @extend_schema(
@@ -228,3 +232,8 @@ class RunViewSet(FormsMixin, ViewSet):
         """Say that the run's process is alive (an extension): the run fails once it has been silent for minutes."""
         run_heartbeat(user=request.user, run_id=int(run_id))
         return Response(status=204)
+
+    @extend_schema(responses={200: TrackingEnvironmentOut}, examples=[answered(documents.ENVIRONMENT)])
+    def environment(self, request: Request, run_id: str) -> Response:
+        """What the run was made with (an extension): set by the fields `environment` and `git` of the run."""
+        return Response(environment_of(run_get(user=request.user, run_id=int(run_id))))

@@ -14,6 +14,7 @@ from automl_site.errors import InvalidSpec, NotFound
 from tracking import holds, stream, text
 from tracking.models import Project, Run, User
 from tracking.selectors.runs import run_to_change
+from tracking.services.environments import environment_set
 
 FINAL_STATUSES = (Run.Status.COMPLETED, Run.Status.FAILED, Run.Status.CANCELLED)
 MAX_REASON = 500
@@ -26,6 +27,7 @@ EDITABLE = ("name", "config", "tags", "notes", "started_at", "ended_at", "status
 _NOT_IN_EVENTS = ("config", "notes")  # long; who follows the stream reads the run anew
 
 
+@transaction.atomic
 def run_create(
     *,
     project: Project,
@@ -35,8 +37,10 @@ def run_create(
     status: str = Run.Status.RUNNING,
     notes: str = "",
     started_at: datetime | None = None,
+    environment: Mapping[str, Any] | None = None,
+    git: Mapping[str, Any] | None = None,
 ) -> Run:
-    """A new run in `project`.
+    """A new run in `project`. `environment`, `git`: see `environment_set`.
 
     Raises:
         InvalidSpec: name, status, or a config, tags or notes that cannot be kept; `errors` names the field.
@@ -55,12 +59,13 @@ def run_create(
         run.ended_at = started_at
     _refuse_unkeepable(run, ("name", "config", "tags", "notes", "status"))
     run.save(force_insert=True)
+    environment_set(run_id=run.pk, environment=environment, git=git)
     return run
 
 
 @transaction.atomic
 def run_update(*, user: User, run_id: int, changes: Mapping[str, Any]) -> Run:
-    """Set what is given of EDITABLE, and tell the run's stream.
+    """Set what is given of EDITABLE, and tell the run's stream; `environment` and `git` are kept beside the run.
 
     A status that ends the run sets `ended_at`, if `changes` does not; one that does not clears it. `ended_at: None` is
     the same as leaving it out.
@@ -96,6 +101,7 @@ def run_update(*, user: User, run_id: int, changes: Mapping[str, Any]) -> Run:
     fields = [field for field in EDITABLE if field != "status" and changes.get(field) is not None]
     _refuse_unkeepable(run, fields)
     _write_fields(run, fields)
+    environment_set(run_id=run.pk, environment=changes.get("environment"), git=changes.get("git"))
     return run
 
 
