@@ -19,12 +19,15 @@ from tracking.stream import json_number
 TABS = {
     "charts": "Charts",
     "differences": "Differences",
+    "parallel": "Parallel coordinates",
+    "scatter": "Scatter",
     "importance": "Importance",
 }
 MAX_NAMES = 40  # of one request for points
 MAX_LINE = 2000  # points of a line
 MAX_ANSWER = 200_000  # points of one answer
 MIN_LINE = 100
+MAX_AXES = 300
 MAX_ROWS = 1000  # of the differences that a page shows
 
 
@@ -112,6 +115,31 @@ def _cell(value: Any) -> dict[str, Any]:
     return {"kind": "number" if isinstance(value, int | float) else "text", "value": value}
 
 
+def _axes(request: HttpRequest, runs: list[Run], statistic: str) -> dict[str, Any]:
+    """Columns as data for the plots, those that vary before the others."""
+    found = [*compare.columns(runs, statistic=statistic), *compare.run_columns(runs)[2:]]
+    found.sort(key=lambda column: not column.differs)
+    axes = [
+        {
+            "key": column.field.text,
+            "label": column.field.label,
+            "metric": column.field.source == "metrics",
+            "varies": column.differs,
+            "values": [_plain(value) for value in column.values],
+        }
+        for column in found[:MAX_AXES]
+    ]
+    data = {"runs": [{"id": run.pk, "name": run.name, "status": run.status} for run in runs], "axes": axes}
+    return {"plot_data": data, "axis_count": len(found), "axes_shown": len(axes)}
+
+
+def _plain(value: Any) -> Any:
+    """For JSON: what is no finite number is none, long texts are cut."""
+    if isinstance(value, float) and not compare.is_number(value):
+        return None
+    return value[:200] if isinstance(value, str) else value
+
+
 def _importance(request: HttpRequest, runs: list[Run], statistic: str) -> dict[str, Any]:
     """Of the config for the metric that the address names (`target`); by default the first that enough runs have."""
     columns = compare.columns(runs, statistic=statistic)
@@ -142,6 +170,8 @@ def _why_none(config: list[compare.Column], target: compare.Column | None) -> st
 
 _TAB_CONTEXTS = {
     "differences": _differences,
+    "parallel": _axes,
+    "scatter": _axes,
     "importance": _importance,
 }
 

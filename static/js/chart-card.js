@@ -1,6 +1,6 @@
 // A chart's place on a wall (chart-wall.js): empty until it is seen, emptied again when it is far away.
 
-import { lineSample, cssColour, styleOf } from "./chart-style.js";
+import { lineSample, styleOf } from "./chart-style.js";
 import { element } from "./dom.js";
 import { number } from "./format.js";
 import { SeriesChart } from "./series-chart.js";
@@ -42,7 +42,7 @@ export class ChartCard {
     const greatest = Math.max(...rows.map(({ value }) => (Number.isFinite(value) ? Math.abs(value) : 0))) || 1;
     const items = rows.map(({ key, name, value }) => {
       const { colour, dash } = styleOf(key);
-      const sample = lineSample(cssColour(colour, this.node), dash);
+      const sample = lineSample(`var(${colour})`, dash);
       const label = element("span", { class: "bars-label" }, sample, ` ${name}`);
       const bar = element("progress", { max: greatest, value: Number.isFinite(value) ? Math.abs(value) : 0 });
       bar.setAttribute("aria-label", `${this.title} of ${name}`);

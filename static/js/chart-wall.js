@@ -436,7 +436,6 @@ export class ChartWall {
   showRun(id, shown) {
     if (shown) this.hidden.delete(id);
     else this.hidden.add(id);
-    setParameter("hide", this.hidden.size ? [...this.hidden].join(",") : null);
     for (const line of this.lines.values()) {
       const series = line.series.get(id);
       if (series) series.visible = shown;

@@ -1,12 +1,14 @@
-// Runs side by side (templates/runs/compare.html): the list of runs with their colours and their charts, live.
+// Runs side by side (templates/runs/compare.html): the list of runs with their colours, their charts live, the plots.
 //
 //   [data-compare-run]   data-run-id; a run of the list: its checkbox draws it or not, pointing at it lets it stand out
 //   [data-run-sample]    where the piece of its line stands
 //   [data-socket]        of a run that still runs; its connection's state stands beside it
 
 import { ChartSource } from "./chart-source.js";
-import { cssColour, lineSample, styleOf } from "./chart-style.js";
-import { parameter } from "./chart-state.js";
+import { parameter, setParameter } from "./chart-state.js";
+import { lineSample, styleOf } from "./chart-style.js";
+import { ParallelPlot } from "./compare-parallel.js";
+import { ScatterPlot } from "./compare-scatter.js";
 import { setStatus } from "./dom.js";
 import { LiveConnection } from "./live.js";
 
@@ -22,9 +24,10 @@ class ComparePage {
 
   async start() {
     this.showSamples();
-    document.addEventListener("theme:changed", () => this.showSamples());
     const hidden = new Set((parameter("hide") ?? "").split(",").filter(Boolean).map(Number));
     for (const row of this.rows) this.bind(row, hidden);
+    const data = document.getElementById("plot-data");
+    if (data) this.startPlot(JSON.parse(data.textContent), hidden);
     const runs = (await this.charts?.load()) ?? null;
     if (runs) this.follow(runs);
   }
@@ -32,7 +35,7 @@ class ComparePage {
   showSamples() {
     for (const row of this.rows) {
       const { colour, dash } = styleOf(`run-${row.dataset.runId}`);
-      row.querySelector("[data-run-sample]").replaceChildren(lineSample(cssColour(colour, row), dash));
+      row.querySelector("[data-run-sample]").replaceChildren(lineSample(`var(${colour})`, dash));
     }
   }
 
@@ -42,13 +45,27 @@ class ComparePage {
     if (!box) return;
     box.checked = !hidden.has(id);
     box.addEventListener("change", () => {
+      if (box.checked) hidden.delete(id);
+      else hidden.add(id);
+      setParameter("hide", hidden.size ? [...hidden].join(",") : null);
       this.charts?.wall?.showRun(id, box.checked);
+      this.plot?.showRun(id, box.checked);
     });
-    const highlight = (on) => this.charts?.wall?.highlight(on);
+    const highlight = (on) => {
+      this.charts?.wall?.highlight(on);
+      this.plot?.highlight(on);
+    };
     row.addEventListener("pointerenter", () => highlight(id));
     row.addEventListener("pointerleave", () => highlight(null));
     row.addEventListener("focusin", () => highlight(id));
     row.addEventListener("focusout", () => highlight(null));
+  }
+
+  startPlot(data, hidden) {
+    const parallel = this.root.querySelector("[data-parallel]");
+    const scatter = this.root.querySelector("[data-scatter]");
+    if (parallel) this.plot = new ParallelPlot(parallel, { ...data, hidden });
+    if (scatter) this.plot = new ScatterPlot(scatter, { ...data, hidden });
   }
 
   follow(runs) {

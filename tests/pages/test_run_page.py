@@ -183,6 +183,31 @@ def test_three_runs_share_charts_and_are_hidden_by_name(page: Page, ann: Person,
     expect(table.get_by_role("row", name=re.compile("optimizer.betas"))).to_have_count(0)
 
 
+def test_parallel_coordinates_are_narrowed_by_keyboard_and_the_address_keeps_it(
+    page: Page, ann: Person, runs: list[Run]
+) -> None:
+    ann.opens(page, f"{address_of(runs)}&tab=parallel")
+    expect(page.locator(".plot-line")).to_have_count(len(runs))
+    page.get_by_text("Narrow by keyboard").click()
+    page.get_by_label("From of final").press("End")
+    expect(page.locator(".plot-line.is-out")).to_have_count(len(runs) - 1)
+    expect(page.locator("[data-plot-count]")).to_have_text("1 of 10 runs: run 9")
+    page.reload()
+    expect(page.locator("[data-plot-count]")).to_have_text("1 of 10 runs: run 9")
+    page.locator(".plot-hit").last.dblclick()
+    page.get_by_text("Axes", exact=True).click()
+    page.get_by_role("checkbox", name="optimizer.name").uncheck()
+    expect(page).to_have_url(re.compile("axis="))
+    expect(page.get_by_role("img", name="Parallel coordinates of 10 runs over 5 values")).to_be_visible()
+
+
+def test_a_dot_of_the_scatter_plot_leads_to_its_run(page: Page, ann: Person, runs: list[Run]) -> None:
+    ann.opens(page, f"{address_of(runs)}&tab=scatter&across=config.optimizer.name&up=metrics.final.last")
+    expect(page.get_by_role("group", name="final over optimizer.name")).to_be_visible()
+    page.get_by_role("link", name="run 4: sgd, 4").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("run 4")
+
+
 @pytest.mark.parametrize("tab", ["charts", "log", "config", "metrics"])
 def test_a_run_looks_right_on_each_tab(
     page: Page, ann: Person, runs: list[Run], look: Callable[[str], None], tab: str
@@ -194,7 +219,7 @@ def test_a_run_looks_right_on_each_tab(
     look(f"run {tab}")
 
 
-@pytest.mark.parametrize("tab", ["charts", "differences", "importance"])
+@pytest.mark.parametrize("tab", ["charts", "differences", "parallel", "scatter", "importance"])
 def test_a_comparison_looks_right_on_each_tab(
     page: Page, ann: Person, runs: list[Run], look: Callable[[str], None], tab: str
 ) -> None:
