@@ -23,8 +23,10 @@ class Net(lightning.LightningModule):
     def validation_step(self, batch, index):
         self.log("val_loss", torch.nn.functional.mse_loss(self.layer(batch[0]), batch[1]))
 
-    def test_step(self, batch, index):
+    def _measure_test(self, batch, index):
         self.log("test_loss", torch.nn.functional.mse_loss(self.layer(batch[0]), batch[1]))
+
+    test_step = _measure_test  # Lightning's hook, and no test of ours
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=self.hparams.lr)
