@@ -100,7 +100,7 @@ def ask(up: Up, token: str, method: str, path: str, body: object = None) -> obje
         return json.loads(answer.read())
 
 
-def kill_under_load(up: Up, kill: Callable[[], None], times: int) -> None:
+def kept_under_load(up: Up, kill: Callable[[], None], times: int) -> bool:
     """Log from four clients, `kill` so many times while they do, and compare what is stored with what was answered."""
     token = sign_in(up)
     project = ask(up, token, "POST", "/projects/", {"name": "p"})["id"]  # type: ignore[index]
@@ -129,6 +129,7 @@ def kill_under_load(up: Up, kill: Callable[[], None], times: int) -> None:
         if client.keyed:
             own = {value for value in stored if value // 1_000_000 == client.number}
             assert own == set(client.acknowledged)
+    return True
 
 
 def history(up: Up, token: str, run: int) -> list[float]:
@@ -152,7 +153,7 @@ def web_killer(up: Up) -> Callable[[], None]:
 
 def test_a_web_process_killed_under_load_loses_nothing_that_it_acknowledged(start: Callable[..., Up]) -> None:  # noqa: F811
     up = start("data", **UNLIMITED).ready()
-    kill_under_load(up, web_killer(up), 3)
+    assert kept_under_load(up, web_killer(up), 3)
 
 
 @pytest.fixture
@@ -167,7 +168,7 @@ def test_twenty_kills_of_the_web_process_on_postgresql_lose_nothing(
     postgres: PostgresServer,
 ) -> None:
     up = start("data", DATABASE_URL=postgres.url, **UNLIMITED).ready()
-    kill_under_load(up, web_killer(up), 20)
+    assert kept_under_load(up, web_killer(up), 20)
 
 
 @pytest.mark.full
@@ -178,10 +179,13 @@ def test_a_database_killed_under_load_has_kept_what_was_acknowledged(
     up = start("data", DATABASE_URL=postgres.url, **UNLIMITED).ready()
 
     def kill() -> None:
-        for process in psutil.Process(postgres.process.pid).children(recursive=True):
-            process.kill()
+        family = psutil.Process(postgres.process.pid).children(recursive=True)
         postgres.process.kill()
         postgres.process.wait()
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, timeout=10)
         postgres.start()
 
-    kill_under_load(up, kill, 5)
+    assert kept_under_load(up, kill, 5)
