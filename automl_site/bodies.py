@@ -1,5 +1,6 @@
 """Bounds what a request may send before Django, which keeps every body on disk before it asks any view."""
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -59,7 +60,7 @@ async def _disconnected(receive: Receive) -> Message:
 
 def body_limit(path: str) -> int:
     """The most bytes that a request to `path` may send."""
-    if path.rstrip("/") in settings.UPLOAD_PATHS:
+    if path.rstrip("/") in settings.UPLOAD_PATHS or re.fullmatch(settings.UPLOAD_PATTERN, path, re.DOTALL):
         return settings.MAX_UPLOAD_BYTES + FORM_BYTES
     return settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 

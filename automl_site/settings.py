@@ -147,6 +147,8 @@ ALLOWED_BUCKETS = env.list("AUTOML_ALLOWED_BUCKETS", default=[])
 CACHE_BYTES = env.int("AUTOML_CACHE", default=50 * 1024**3)  # local copies of what lies in a bucket
 MAX_UPLOAD_BYTES = env.int("AUTOML_MAX_UPLOAD", default=5 * 1024**3)
 UPLOAD_PATHS = ("/api/v1/datasets/upload",)  # take bodies of that size; others DATA_UPLOAD_MAX_MEMORY_SIZE
+UPLOAD_PATTERN = r"/runs/[0-9]{1,18}/artifacts/.+"  # … and so do these
+PROJECT_QUOTA_BYTES = env.int("AUTOML_PROJECT_QUOTA", default=0)  # of the files of a project's runs; 0: no bound
 DATA_UPLOAD_MAX_MEMORY_SIZE = 16 * 1024**2
 FILE_UPLOAD_TEMP_DIR = env.str("AUTOML_UPLOAD_TEMP", default=None)
 

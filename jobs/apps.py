@@ -9,12 +9,13 @@ class JobsConfig(AppConfig):
 
     def ready(self) -> None:
         from datasets_app import paths
-        from jobs.services import projects
+        from jobs.services import artifacts, projects
         from tracking import holds
 
         paths.register_guard("models", _may_see_model)
         holds.register(projects.live_job)
         holds.register_clearing(projects.clear_models)
+        holds.register_clearing(artifacts.clear_blobs)
 
 
 def _may_see_model(user: Any, public_id: str) -> bool:

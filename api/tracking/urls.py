@@ -1,6 +1,7 @@
 """/auth…, /projects…, /runs… and /metrics…"""
 
 from api.base.urls import contract_path
+from api.tracking.artifacts import ArtifactViewSet
 from api.tracking.auth_views import LoginView, MeView, RefreshView, RegisterView
 from api.tracking.metric_views import MetricViewSet
 from api.tracking.views import MemberViewSet, ProjectViewSet, RunViewSet
@@ -30,6 +31,14 @@ urlpatterns = [
     contract_path(f"{RUN}/restore", RunViewSet.as_view({"post": "restore"}), name="tracking-run-restore"),
     contract_path(f"{RUN}/heartbeat", RunViewSet.as_view({"post": "heartbeat"}), name="tracking-run-heartbeat"),
     contract_path(f"{RUN}/environment", RunViewSet.as_view({"get": "environment"}), name="tracking-run-environment"),
+    contract_path(
+        f"{RUN}/artifacts", ArtifactViewSet.as_view({"get": "list", "post": "create"}), name="tracking-artifacts"
+    ),
+    contract_path(
+        f"{RUN}/artifacts/(?P<path>(?s:.+))",
+        ArtifactViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
+        name="tracking-artifact",
+    ),
     contract_path(METRICS, MetricViewSet.as_view({"get": "list", "post": "create"}), name="tracking-metrics"),
     contract_path(f"{METRICS}/batch", MetricViewSet.as_view({"post": "batch"}), name="tracking-metrics-batch"),
     contract_path(f"{METRICS}/summary", MetricViewSet.as_view({"get": "summary"}), name="tracking-metrics-summary"),
