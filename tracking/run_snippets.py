@@ -26,6 +26,25 @@ def config_as_curl(run: Run, base: str) -> str:
     )
 
 
+def upload_as_curl(run: Run, base: str) -> str:
+    """Upload a file of the run."""
+    return (
+        f"curl -T model.pt {shlex.quote(f'{base}runs/{run.pk}/artifacts/checkpoints/model.pt')} \\\n"
+        '  -H "Authorization: Bearer $AUTOML_TOKEN"'
+    )
+
+
+def environment_as_curl(run: Run, base: str) -> str:
+    """Say what the run was made with."""
+    body = '{"environment": {"python": "3.11", "host": "node-7"}, "git": {"commit": "8f3c2d1", "branch": "main"}}'
+    return (
+        f"curl -X PUT {shlex.quote(f'{base}runs/{run.pk}')} \\\n"
+        '  -H "Authorization: Bearer $AUTOML_TOKEN" \\\n'
+        '  -H "Content-Type: application/json" \\\n'
+        f"  -d {shlex.quote(body)}"
+    )
+
+
 def log_as_python(run: Run, base: str, username: str) -> str:
     """Go on with the run by the SDK."""
     return (

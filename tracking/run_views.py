@@ -18,6 +18,8 @@ from automl_site.errors import Forbidden, InvalidSpec, NotFound
 from tracking import run_snippets, store
 from tracking.models import Run
 from tracking.run_cells import exported
+from tracking.selectors.artifacts import artifact_list
+from tracking.selectors.environments import environment_of
 from tracking.selectors.run_page import config_tree, job_of, may_change, trashed_run
 from tracking.selectors.runs import chart_series, log_lines, log_tail, run_get
 from tracking.stream import json_number
@@ -26,7 +28,15 @@ MAX_POINTS = 20_000
 MAX_METRICS = 2000  # rows of the summary that a page shows; the CSV has all
 LOG_LINES = 1000
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
-TABS = {"charts": "Charts", "log": "Log", "config": "Config", "metrics": "Metrics"}
+FILES = 500  # of a run that a page shows; the API lists all
+TABS = {
+    "charts": "Charts",
+    "log": "Log",
+    "config": "Config",
+    "metrics": "Metrics",
+    "files": "Files",
+    "environment": "Environment",
+}
 
 
 def visible_run(request: HttpRequest, run_id: int) -> Run:
@@ -87,6 +97,22 @@ def _tab_context(run: Run, tab: str, base: str) -> dict[str, Any]:
     if tab == "metrics":
         rows = store.summaries(run.pk)
         return {"metrics": rows[:MAX_METRICS], "metric_count": len(rows)}
+    if tab == "files":
+        files = artifact_list(run=run)
+        return {
+            "files": files[:FILES],
+            "file_count": files.count(),
+            "upload_curl": run_snippets.upload_as_curl(run, base),
+        }
+    if tab == "environment":
+        kept = environment_of(run)
+        git = kept["git"]
+        return {
+            "environment": config_tree(kept["environment"])[0] if kept["environment"] else [],
+            "git": config_tree({name: git[name] for name in git if name != "diff"})[0] if git else [],
+            "diff": git.get("diff") or "",
+            "environment_curl": run_snippets.environment_as_curl(run, base),
+        }
     return {}
 
 
