@@ -23,6 +23,7 @@ from jobs.models import FINAL_STATUSES, Attempt, Job, JobLogLine, JobStatus, Tra
 from jobs.selectors.scheduling import next_pending
 from tracking import live, stream, text
 from tracking.models import Run
+from tracking.services.environments import environment_set
 from tracking.services.runs import run_status_set
 
 CANCELLED_BY_USER = "Job cancelled by user"
@@ -96,8 +97,10 @@ def _claim(candidate: Job, worker: Worker) -> Attempt | None:
             started_at=Now(),
             heartbeat_at=Now(),
         )
-        if candidate.run_id:
-            run_status_set(run_id=candidate.run_id, status=Run.Status.RUNNING)
+        # Changed by us means: there, and until we commit nobody takes it away.
+        if candidate.run_id and run_status_set(run_id=candidate.run_id, status=Run.Status.RUNNING):
+            environment = {"host": worker.host, "worker": worker.name, **worker.capabilities}
+            environment_set(run_id=candidate.run_id, environment=environment)
         live.announce_on_commit(f"job:{candidate.pk}")
     return attempt
 

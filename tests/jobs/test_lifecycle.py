@@ -9,6 +9,7 @@ from jobs.services.submission import training_submit
 from tests.jobs.conftest import log_of
 from tracking import stream
 from tracking.models import LogLine, MetricSegment, Run, RunEvent
+from tracking.selectors.environments import environment_of
 from tracking.stream import LogEntry, Point
 
 pytestmark = pytest.mark.django_db
@@ -41,6 +42,12 @@ def test_a_claim_begins_an_attempt_of_the_worker(training, worker):
     assert abs((lifecycle.database_now() - stored.heartbeat_at).total_seconds()) < 5
     assert training.started_at is not None
     assert Run.objects.get(pk=training.run_id).status == "running"
+
+
+def test_a_claim_notes_in_the_run_where_it_is_made(training, worker, claim):
+    claim(training)
+    environment = environment_of(Run.objects.get(pk=training.run_id))["environment"]
+    assert environment == {"host": worker.host, "worker": worker.name, **worker.capabilities}
 
 
 def test_nothing_is_claimed_where_nothing_waits(training, worker):
