@@ -35,7 +35,7 @@ export function savePng(chart) {
     const y = head + source.height / scale + 14 + 20 * i;
     context.strokeStyle = cssColour(colour, chart.root);
     context.lineWidth = 2;
-    context.setLineDash(dash);
+    context.setLineDash(chart.series.size > 1 ? dash : []);
     context.beginPath();
     context.moveTo(12, y - 4);
     context.lineTo(44, y - 4);

@@ -40,6 +40,7 @@ export function columnsOf(layout, { xMode, xLog, log, smoothing }) {
 /** uPlot's options but size, cursor and hooks; `range(least, greatest)` says what part of x is shown. */
 export function plotOptions(layout, { root, xMode, xLog, log, smoothing, range }) {
   const colour = (property) => cssColour(property, root);
+  const alone = new Set(layout.map(({ series }) => series)).size === 1;
   const axis = {
     stroke: colour("--text-muted"),
     grid: { stroke: colour("--chart-grid"), width: 1 },
@@ -71,21 +72,24 @@ export function plotOptions(layout, { root, xMode, xLog, log, smoothing, range }
       y: log ? { distr: 3 } : {},
     },
     axes: [x, y],
-    series: [{}, ...layout.map((line) => lineOptions(line, { colour, smoothing }))],
+    series: [{}, ...layout.map((line) => lineOptions(line, { colour, smoothing, alone }))],
     bands: layout.flatMap(({ series, role }, i) =>
-      role === "high" ? [{ series: [i + 1, i], fill: faded(colour(styleOf(series.key).colour), 0.16) }] : [],
+      role === "high" ? [{ series: [i + 1, i], fill: faded(colour(styleOf(series.key).colour), 0.2) }] : [],
     ),
   };
 }
 
-function lineOptions({ series, role }, { colour, smoothing }) {
+function lineOptions({ series, role }, { colour, smoothing, alone }) {
   const { colour: property, dash } = styleOf(series.key);
   const stroke = colour(property);
-  const line = { show: series.visible, stroke, dash, width: 1.75, points: { size: 5, fill: stroke } };
-  if (role === "raw") return { ...line, stroke: faded(stroke, 0.3), width: 1, dash: [], points: { show: false } };
-  if (role === "low" || role === "high") return { ...line, stroke: "transparent", width: 0, points: { show: false } };
-  if (series.thinned && !smoothing) return { ...line, width: 1, points: { show: false } };
-  return smoothing ? { ...line, points: { show: false } } : line;
+  // Dashes tell lines apart: a line alone needs none.
+  const line = { show: series.visible, stroke, dash: alone ? [] : dash, width: 1.75, points: { show: false } };
+  const thin = { ...line, width: 1, dash: [] };
+  if (role === "raw") return { ...thin, stroke: faded(stroke, series.thinned ? 0.12 : 0.3) };
+  if (role === "low" || role === "high") return { ...line, stroke: "transparent", width: 0 };
+  // From extreme to extreme it would hide its own band.
+  if (series.thinned && !smoothing) return { ...thin, stroke: faded(stroke, 0.45) };
+  return smoothing ? line : { ...line, points: { size: 5, fill: stroke } };
 }
 
 /** Crosses at the foot of the plot, where a point is NaN or infinite. */
@@ -93,6 +97,7 @@ export function drawOddPoints(plot, layout, { root, xMode, xLog }) {
   const { ctx, bbox } = plot;
   const scale = devicePixelRatio;
   ctx.save();
+  ctx.setLineDash([]);
   ctx.lineWidth = 1.5 * scale;
   for (const { series, role } of layout) {
     if (role !== "main" || !series.visible) continue;

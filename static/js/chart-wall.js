@@ -1,22 +1,10 @@
 // All charts of one run or of several (templates/runs/_charts.html): one a metric, in sections by what stands before
-// the "/" of its name. Only what is seen is fetched and drawn. What the reader has set is kept in the address:
-//
-//   chart   what names must contain        x       "time" or "relative" instead of steps
-//   smooth  weight of the moving average    xlog, ylog   "1": logarithmic
-//   zoom    the part of x that is shown     closed  sections that are folded
-//   hide    runs that are not drawn
+// the "/" of its name. Only what is seen is fetched and drawn. In the address stand what its tools are set to
+// (chart-tools.js), `closed` (sections that are folded, several) and `hide` (runs that are not drawn).
 
 import { ChartCard } from "./chart-card.js";
-import {
-  nameMatcher,
-  parameter,
-  parameters,
-  readSmoothing,
-  readZoom,
-  setParameter,
-  writeSmoothing,
-  writeZoom,
-} from "./chart-state.js";
+import { nameMatcher, parameter, parameters, setParameter } from "./chart-state.js";
+import { ChartTools } from "./chart-tools.js";
 import { element } from "./dom.js";
 import { metricValue, number } from "./format.js";
 import { Series } from "./series-data.js";
@@ -26,7 +14,6 @@ const ROLES = ["train", "val", "test"]; // train_loss and val_loss of one run sh
 const AHEAD = "500px"; // what is so near to the window is drawn already
 const KEPT_METRICS = 120; // whose points are kept after they went out of sight
 const DETAIL_DELAY = 150; // ms
-const X_MODES = ["step", "time", "relative"];
 const byName = new Intl.Collator("en", { numeric: true }).compare;
 
 export class ChartWall {
@@ -48,11 +35,16 @@ export class ChartWall {
     this.template = root.querySelector("template");
     this.place = root.querySelector("[data-wall-sections]");
     this.values = root.querySelector("[data-chart-values]");
-    this.readState();
+    this.closed = new Set(parameters("closed"));
+    this.hidden = new Set((parameter("hide") ?? "").split(",").filter(Boolean).map(Number));
+    this.tools = new ChartTools(root, {
+      view: (view) => this.eachChart((chart) => chart.configure(view)),
+      zoom: (range) => this.zoomedTo(range),
+      search: () => this.filter(),
+    });
     this.observer = new IntersectionObserver((entries) => entries.forEach((entry) => this.sighted(entry)), {
       rootMargin: AHEAD,
     });
-    this.bindTools();
     for (const [name, counts, lasts] of series) {
       const metric = this.metric(name);
       runs.forEach((run, i) => {
@@ -167,9 +159,9 @@ export class ChartWall {
     const list = [...card.names].flatMap((name) => [...(this.lines.get(name)?.series.values() ?? [])]);
     if (!list.length) return;
     card.draw(list, {
-      view: this.view,
-      zoom: this.zoomed,
-      options: { group: "wall", onZoom: (range) => this.zoomTo(range) },
+      view: this.tools.view,
+      zoom: this.tools.zoomed,
+      options: { group: "wall", onZoom: (range) => this.tools.zoom(range) },
     });
   }
 
@@ -193,7 +185,7 @@ export class ChartWall {
       line.state = "ready";
       for (const point of line.pending.splice(0)) this.add(line, name, point);
       if (card.seen) this.draw(card);
-      if (this.zoomed) this.detailSoon();
+      if (this.tools.zoomed) this.detailSoon();
       this.dropOldest();
     } catch {
       if (this.lines.get(name) !== line) return;
@@ -268,70 +260,12 @@ export class ChartWall {
 
   // --- What is set -------------------------------------------------------------------------------------------------
 
-  readState() {
-    const mode = parameter("x");
-    this.view = {
-      xMode: X_MODES.includes(mode) ? mode : "step",
-      xLog: parameter("xlog") === "1" && mode !== "time",
-      log: parameter("ylog") === "1",
-      smoothing: readSmoothing(),
-    };
-    this.zoomed = readZoom();
-    this.sought = parameter("chart") ?? "";
-    this.closed = new Set(parameters("closed"));
-    this.hidden = new Set((parameter("hide") ?? "").split(",").filter(Boolean).map(Number));
-  }
-
-  bindTools() {
-    const tool = (name) => this.root.querySelector(`[data-wall-${name}]`);
-    this.counter = tool("count");
-    this.resetButton = tool("reset");
-    this.xLogInput = tool("xlog");
-    const [search, mode, yLog, smooth] = ["search", "x", "ylog", "smooth"].map(tool);
-    search.value = this.sought;
-    search.addEventListener("input", () => {
-      this.sought = search.value;
-      setParameter("chart", search.value.trim() || null);
-      this.filter();
-    });
-    mode.value = this.view.xMode;
-    mode.addEventListener("change", () => {
-      setParameter("x", mode.value === "step" ? null : mode.value);
-      this.zoomTo(null); // a step is no second
-      this.configure({ xMode: mode.value, xLog: this.view.xLog && mode.value !== "time" });
-    });
-    this.xLogInput.addEventListener("change", () => this.configure({ xLog: this.xLogInput.checked }));
-    yLog.checked = this.view.log;
-    yLog.addEventListener("change", () => this.configure({ log: yLog.checked }));
-    smooth.value = this.view.smoothing;
-    smooth.addEventListener("input", () => {
-      writeSmoothing(Number(smooth.value));
-      this.configure({ smoothing: Number(smooth.value) });
-    });
-    this.resetButton.addEventListener("click", () => this.zoomTo(null));
-    this.showTools();
-  }
-
-  configure(view) {
-    Object.assign(this.view, view);
-    setParameter("xlog", this.view.xLog ? "1" : null);
-    setParameter("ylog", this.view.log ? "1" : null);
-    this.showTools();
-    this.eachChart((chart) => chart.configure(view));
-  }
-
-  showTools() {
-    this.resetButton.hidden = this.zoomed === null;
-    this.xLogInput.checked = this.view.xLog;
-    this.xLogInput.disabled = this.view.xMode === "time";
-  }
-
   eachChart(act) {
     for (const card of this.cards.values()) if (card.chart) act(card.chart);
   }
 
   filter() {
-    const matches = nameMatcher(this.sought);
+    const matches = nameMatcher(this.tools.sought);
     let shown = 0;
     for (const section of this.sections.values()) {
       let here = 0;
@@ -343,9 +277,7 @@ export class ChartWall {
       section.count.textContent = String(here);
       shown += here;
     }
-    const all = this.cards.size;
-    const words = all === 1 ? "1 chart" : `${number(all)} charts`;
-    this.counter.textContent = shown === all ? words : `${number(shown)} of ${words}`;
+    this.tools.count(shown, this.cards.size);
     // One section needs no heading.
     this.place.classList.toggle("one-section", this.sections.size < 2);
   }
@@ -357,10 +289,7 @@ export class ChartWall {
     setParameter("closed", [...this.closed]);
   }
 
-  zoomTo(range) {
-    this.zoomed = range;
-    writeZoom(range);
-    this.showTools();
+  zoomedTo(range) {
     this.eachChart((chart) => {
       if (chart.zoomed !== range) chart.zoom(range);
     });
@@ -383,7 +312,7 @@ export class ChartWall {
 
   /** The stored points of the zoomed range, where the first answer has left some out. */
   async fetchDetail() {
-    const range = this.zoomed;
+    const range = this.tools.zoomed;
     if (!range) return;
     const names = [...this.lines.keys()].filter((name) => {
       const line = this.lines.get(name);
@@ -393,7 +322,7 @@ export class ChartWall {
     if (!names.length) return;
     try {
       const found = await this.loader.detail(names, this.stepsOf(names, range));
-      if (this.zoomed !== range) return;
+      if (this.tools.zoomed !== range) return;
       for (const [name, lines] of found) this.takeDetail(name, lines, range);
     } catch {
       // What is drawn already stays; the next zoom asks again.
@@ -415,11 +344,11 @@ export class ChartWall {
 
   /** The steps that lie in a range of x, and the next ones on both sides. */
   stepsOf(names, { min, max }) {
-    if (this.view.xMode === "step") return { minStep: Math.floor(min), maxStep: Math.ceil(max) };
+    if (this.tools.view.xMode === "step") return { minStep: Math.floor(min), maxStep: Math.ceil(max) };
     let [minStep, maxStep] = [Infinity, -Infinity];
     for (const name of names) {
       for (const series of this.lines.get(name).series.values()) {
-        const { x, steps } = series.view(this.view.xMode);
+        const { x, steps } = series.view(this.tools.view.xMode);
         const first = x.findIndex((one) => one >= min);
         const last = x.findLastIndex((one) => one <= max);
         if (first < 0 || last < 0) continue;

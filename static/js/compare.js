@@ -69,9 +69,17 @@ class ComparePage {
   }
 
   follow(runs) {
-    const running = runs.filter((run) => run.status === "running").slice(0, MOST_SOCKETS);
-    for (const run of running) {
-      const row = this.rows.find((one) => Number(one.dataset.runId) === run.id);
+    const running = runs.filter((run) => run.status === "running");
+    const rowOf = (run) => this.rows.find((one) => Number(one.dataset.runId) === run.id);
+    for (const run of running.slice(MOST_SOCKETS)) {
+      const indicator = rowOf(run)?.querySelector("[data-connection]");
+      if (!indicator) continue;
+      indicator.dataset.state = "ended";
+      indicator.querySelector(".connection-text").textContent = "as of now";
+      indicator.title = `Only ${MOST_SOCKETS} runs are followed; reload the page for the newest points.`;
+    }
+    for (const run of running.slice(0, MOST_SOCKETS)) {
+      const row = rowOf(run);
       new LiveConnection(`/ws/${run.id}`, {
         lastId: run.last_id,
         indicators: [...(row?.querySelectorAll("[data-connection]") ?? [])],

@@ -272,7 +272,7 @@ export class SeriesChart {
     const { colour, dash } = styleOf(series.key);
     const value = element("span", { class: "chart-legend-value" });
     const toggle = element("button", { type: "button", "aria-pressed": String(series.visible) });
-    toggle.append(lineSample(cssColour(colour, this.root), dash), series.name, value);
+    toggle.append(lineSample(cssColour(colour, this.root), this.series.size > 1 ? dash : []), series.name, value);
     toggle.addEventListener("click", () => this.toggle(series, toggle));
     toggle.addEventListener("pointerenter", () => this.focus(series));
     toggle.addEventListener("pointerleave", () => this.focus(null));

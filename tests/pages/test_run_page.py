@@ -21,6 +21,8 @@ from tracking.services.runs import run_create, run_status_set
 from tracking.stream import LogEntry, Point
 
 look = look_fixture
+REST_OF_RUN = ("log", "config", "metrics")
+REST_OF_COMPARE = ("differences", "scatter", "importance")
 LONG = 12_000  # points: more than a chart is sent at first
 
 
@@ -208,7 +210,7 @@ def test_a_dot_of_the_scatter_plot_leads_to_its_run(page: Page, ann: Person, run
     expect(page.get_by_role("heading", level=1)).to_have_text("run 4")
 
 
-@pytest.mark.parametrize("tab", ["charts", "log", "config", "metrics"])
+@pytest.mark.parametrize("tab", ["charts", *(pytest.param(tab, marks=pytest.mark.full) for tab in REST_OF_RUN)])
 def test_a_run_looks_right_on_each_tab(
     page: Page, ann: Person, runs: list[Run], look: Callable[[str], None], tab: str
 ) -> None:
@@ -219,7 +221,9 @@ def test_a_run_looks_right_on_each_tab(
     look(f"run {tab}")
 
 
-@pytest.mark.parametrize("tab", ["charts", "differences", "parallel", "scatter", "importance"])
+@pytest.mark.parametrize(
+    "tab", ["charts", "parallel", *(pytest.param(tab, marks=pytest.mark.full) for tab in REST_OF_COMPARE)]
+)
 def test_a_comparison_looks_right_on_each_tab(
     page: Page, ann: Person, runs: list[Run], look: Callable[[str], None], tab: str
 ) -> None:

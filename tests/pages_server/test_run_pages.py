@@ -176,8 +176,9 @@ def test_runs_whose_values_have_nothing_in_common_are_compared(signed_in: Client
     project = project_create(owner=user, name="Odd", description="", is_public=False)
     runs = [make_run(project, number, config=config) for number, config in enumerate(odd)]
     run_create(project=project, name="empty", config={}, tags=[])
-    text(signed_in, f"/ui/compare/?runs={keys(runs)}&tab={tab}&stat=best")
-    text(signed_in, f"/ui/compare/?project={project.pk}&tab={tab}&stat=mean&target=odd&sort=distinct&all=1")
+    assert "Compare 9 runs" in text(signed_in, f"/ui/compare/?runs={keys(runs)}&tab={tab}&stat=best")
+    more = f"/ui/compare/?project={project.pk}&tab={tab}&stat=mean&target=odd&sort=distinct&all=1"
+    assert "Compare 10 runs" in text(signed_in, more)
 
 
 def test_what_differs_is_shown_and_what_is_the_same_only_if_asked(signed_in: Client, user: User) -> None:
@@ -203,13 +204,13 @@ def test_points_come_for_all_runs_with_what_json_lacks_in_words(signed_in: Clien
     "query", ["", "name=a&min_step=x", "name=a&max_points=nan", "&".join(f"name={n}" for n in range(41))]
 )
 def test_odd_requests_for_points_are_refused(signed_in: Client, user: User, query: str) -> None:
-    text(signed_in, f"/ui/compare/points.json?runs={keys(make_runs(user))}&{query}", status=400)
+    assert text(signed_in, f"/ui/compare/points.json?runs={keys(make_runs(user))}&{query}", status=400)
 
 
 @pytest.mark.parametrize("runs", ["", "x", "-1", "9" * 30, "1,,2,\0", "1" * 5000])
 def test_odd_lists_of_runs_are_no_error(signed_in: Client, runs: str) -> None:
-    text(signed_in, f"/ui/compare/?runs={runs}")
-    text(signed_in, f"/ui/compare/names.json?runs={runs}")
+    assert "No runs to compare" in text(signed_in, f"/ui/compare/?runs={runs}")
+    assert json.loads(text(signed_in, f"/ui/compare/names.json?runs={runs}"))["runs"] == []
 
 
 @pytest.mark.parametrize(
