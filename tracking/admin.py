@@ -156,8 +156,8 @@ class MetricSeriesAdmin(TruthAdmin):
 
     @admin.display(description="sparkline")
     def sparkline(self, series: MetricSeries) -> SafeString:
-        columns = store.read_series(series.run_id, names=[series.name], max_points=SPARKLINE_POINTS)
-        values: Iterable[Any] = columns[series.name].values if series.name in columns else []
+        thinned = store.read_thinned(series.run_id, [series.name], max_points=SPARKLINE_POINTS)
+        values: Iterable[Any] = thinned[series.name].columns.values if series.name in thinned else []
         return sparkline_svg([float(value) for value in values])
 
 

@@ -1,116 +1,24 @@
 """Folding moves points and changes nothing that is read: proven against a plain list of points."""
 
-import math
-from collections import defaultdict
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pytest
 from django.db import transaction
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.services.store_model import NAMES, START, acts, fold_all, hypothesis_settings, new_run, play, same_points
 from tracking import store, stream
 from tracking.models import MetricChunk, MetricSegment, MetricSeries, Run
 from tracking.services.projects import jobs_project
-from tracking.services.runs import run_create
 from tracking.store import folding, layout
 from tracking.stream import Point
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-NAMES = ["loss", "val_loss", "größe 🎈"]
-
-values = st.floats(width=64) | st.integers(-3, 3).map(float)
-points = st.builds(
-    Point,
-    name=st.sampled_from(NAMES),
-    value=values,
-    step=st.none() | st.integers(-5, 40) | st.sampled_from([-stream.MAX_STEP, stream.MAX_STEP]),
-    time=st.integers(0, 60).map(lambda seconds: START + timedelta(seconds=seconds)),
-)
-batches = st.lists(points, min_size=1, max_size=12)
-FOLD = "fold"
-acts = st.lists(batches | st.just(FOLD), max_size=14)
-
-
-@dataclass
-class Row:
-    """A point as the store should know it."""
-
-    name: str
-    time: int
-    step: int
-    value: float
-    seq: int
-    id: int = 0
-
-
-@dataclass
-class PlainLog:
-    """What a run's store should hold: a list."""
-
-    rows: list[Row] = field(default_factory=list)
-    next_step: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-
-    def append(self, batch):
-        for point in batch:
-            step = self.next_step[point.name] if point.step is None else point.step
-            self.next_step[point.name] = max(self.next_step[point.name], step + 1)
-            time = store.microseconds(point.time)
-            self.rows.append(Row(point.name, time, step, point.value, len(self.rows) + 1))
-
-    def series(self, name, *, after=0, until=math.inf):
-        wanted = [row for row in self.rows if row.name == name and after < row.seq <= until]
-        return sorted(wanted, key=lambda row: (row.time, row.step, row.seq))
-
-
-@pytest.fixture
-def small_chunks(monkeypatch):
-    """So few points a chunk, a group and a fold that a test's handful fills many."""
-    monkeypatch.setattr(folding, "CHUNK_POINTS", 8)
-    monkeypatch.setattr(folding, "GROUP_POINTS", 4)
-    monkeypatch.setattr(folding, "FOLD_POINTS", 16)
-    monkeypatch.setattr(folding, "SEGMENTS_A_FOLD", 3)
-    monkeypatch.setattr(folding, "CHUNK_SPAN", 40)
 
 
 @pytest.fixture
 def project(user):
     return jobs_project(user)
-
-
-def new_run(project):
-    return run_create(project=project, name="run", config={}, tags=[])
-
-
-def play(run, acts):
-    """Do `acts` to the run; the list that its store should equal."""
-    log = PlainLog()
-    for act in acts:
-        if act == FOLD:
-            store.fold_run(run.pk)
-            continue
-        with transaction.atomic():
-            stream.append(run_id=run.pk, points=act)
-        log.append(act)
-    return log
-
-
-def fold_all(run):
-    while store.fold_run(run.pk):
-        pass
-
-
-def same_points(columns, rows):
-    assert columns.times.tolist() == [row.time for row in rows]
-    assert columns.steps.tolist() == [row.step for row in rows]
-    assert np.array_equal(columns.values, np.array([row.value for row in rows]), equal_nan=True)
-
-
-hypothesis_settings = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 
 
 @hypothesis_settings

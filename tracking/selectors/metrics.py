@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from automl_site.errors import NotFound
 from tracking import store
 
@@ -25,26 +23,17 @@ class NamedPoint:
 
 def metric_page(*, run: "Run", name: str | None = None, skip: int, limit: int) -> tuple[list[NamedPoint], int]:
     """`limit` of the run's points after the first `skip`, by time, then step, then id; and how many there are."""
-    names = None if name is None else [name]
-    series = store.read_series(run.pk, names=names)
-    total = sum(len(columns) for columns in series.values())
-    if not series or not limit or skip >= total:
-        return [], total
-    owners = np.repeat(np.arange(len(series)), [len(columns) for columns in series.values()])
-    every = store.Columns(
-        *(
-            np.concatenate([getattr(columns, field) for columns in series.values()])
-            for field in ("steps", "values", "times", "ids")
-        )
+    page = store.read_page(run.pk, None if name is None else [name], skip=skip, limit=limit)
+    columns = page.columns
+    points = zip(
+        columns.ids.tolist(),
+        page.names,
+        columns.values.tolist(),
+        columns.steps.tolist(),
+        columns.times.tolist(),
+        strict=True,
     )
-    wanted = np.lexsort((every.ids, every.steps, every.times))[skip : skip + limit]
-    page = every.take(wanted)
-    known = list(series)
-    columns = (page.ids, owners[wanted], page.values, page.steps, page.times)
-    return [
-        NamedPoint(public_id, known[owner], value, step, time)
-        for public_id, owner, value, step, time in zip(*(column.tolist() for column in columns), strict=True)
-    ], total
+    return [NamedPoint(*point) for point in points], page.total
 
 
 def metric_history(
@@ -55,9 +44,12 @@ def metric_history(
     Raises:
         NotFound: the run has no metric of that name.
     """
-    columns = store.read_series(run.pk, names=[name]).get(name)
+    if max_points is None:
+        columns = store.read_series(run.pk, names=[name]).get(name)
+    else:
+        low = None if since_step is None else since_step + 1
+        thinned = store.read_thinned(run.pk, [name], max_points=max_points, min_step=low).get(name)
+        columns = None if thinned is None else thinned.columns
     if columns is None:
         raise NotFound(f"Run {run.pk} has no metric '{name[:250]}'.")
-    if since_step is not None:
-        columns = columns.take(columns.steps > since_step)
-    return columns if max_points is None else store.downsample(columns, max_points)
+    return columns if since_step is None else columns.take(columns.steps > since_step)

@@ -4,8 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from automl_site.errors import Forbidden, NotFound
 from tracking import store
 from tracking.selectors.projects import project_get, project_to_change
@@ -89,22 +87,20 @@ def chart_series(
 
     A socket that resumes after `last_id` goes on exactly where these end.
     """
-    drawn = {}
-    thinned = set()
-    for name, columns in store.read_series(run.pk, names=names, until_seq=run.seq).items():
-        wanted = np.ones(len(columns), dtype=bool)
-        if min_step is not None:
-            wanted &= columns.steps >= min_step
-        if max_step is not None:
-            wanted &= columns.steps <= max_step
-        columns = columns.take(wanted)
-        columns = columns.take(np.argsort(columns.steps, kind="stable"))  # stable: by time within a step
-        last_of_step = np.append(columns.steps[1:] != columns.steps[:-1], True)[: len(columns)]
-        columns = columns.take(last_of_step)
-        if len(columns) > max_points:
-            thinned.add(name)
-        drawn[name] = store.downsample(columns, max_points)
-    return ChartSeries(last_id=run.seq, series=drawn, thinned=frozenset(thinned))
+    drawn = store.read_thinned(
+        run.pk,
+        names,
+        max_points=max_points,
+        until_seq=run.seq,
+        min_step=min_step,
+        max_step=max_step,
+        by_step=True,
+    )
+    return ChartSeries(
+        last_id=run.seq,
+        series={name: series.columns for name, series in drawn.items()},
+        thinned=frozenset(name for name, series in drawn.items() if not series.is_whole),
+    )
 
 
 def log_lines(run_id: int, *, after: int = 0, limit: int = 1000) -> "list[LogLine]":

@@ -8,8 +8,10 @@ series each (`folding`); reads merge both. Point i of a segment has the public i
 from tracking.store.appending import COUNTER_PK, append_points, summarise, take_ids
 from tracking.store.folding import fold_run
 from tracking.store.layout import pack
+from tracking.store.paging import Page, iter_series, read_page
 from tracking.store.points import Columns, Floats, Integers, Point, StreamPoint, Summary, microseconds, moment
 from tracking.store.reading import read_points, read_series, summaries
+from tracking.store.thinned import Thinned, read_thinned
 from tracking.store.thinning import MIN_DOWNSAMPLED, downsample
 
 __all__ = [
@@ -18,17 +20,22 @@ __all__ = [
     "Columns",
     "Floats",
     "Integers",
+    "Page",
     "Point",
     "StreamPoint",
     "Summary",
+    "Thinned",
     "append_points",
     "downsample",
     "fold_run",
+    "iter_series",
     "microseconds",
     "moment",
     "pack",
+    "read_page",
     "read_points",
     "read_series",
+    "read_thinned",
     "summaries",
     "summarise",
     "take_ids",

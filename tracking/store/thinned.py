@@ -1,0 +1,231 @@
+"""Reading series for a chart: few points of many, without opening every chunk.
+
+Of a long series the chunks' coarse levels are read, which hold the extremes of each 64 points. A chunk is opened where
+that would not do: it reaches over an end of what is wanted, or another one has points of the same steps.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from django.db.models import BigIntegerField, BooleanField, F, QuerySet, Value
+
+from tracking.models import MetricChunk, MetricSegment, MetricSeries
+from tracking.store import layout
+from tracking.store.points import Columns, Integers
+from tracking.store.reading import SeqRange, chunks_of, decode_chunk, read_series, unpack_segments
+from tracking.store.rows import fetch
+from tracking.store.thinning import downsample
+
+# A series of fewer points than so many times `max_points` is read whole. Of more, the coarse levels hold twice as many
+# points as are wanted.
+COARSE_FROM = 64
+ATTEMPTS = 4
+
+_CHUNK = ("series_id", "pk", "first_seq", "last_seq", "count", "min_step", "max_step", "is_ascending")
+
+
+@dataclass(frozen=True, slots=True)
+class Thinned:
+    """At most `max_points` of a series' points. `is_whole`: none was left out."""
+
+    columns: Columns
+    is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepRange:
+    """`low` <= step <= `high`, where they are given."""
+
+    low: int | None = None
+    high: int | None = None
+
+    def covers(self, low: int, high: int) -> bool:
+        return (self.low is None or self.low <= low) and (self.high is None or high <= self.high)
+
+    def take(self, columns: Columns) -> Columns:
+        if self.low is None and self.high is None:
+            return columns
+        inside = np.ones(len(columns), dtype=bool)
+        if self.low is not None:
+            inside &= columns.steps >= self.low
+        if self.high is not None:
+            inside &= columns.steps <= self.high
+        return columns.take(inside)
+
+    def chunks(self, chunks: QuerySet[MetricChunk]) -> QuerySet[MetricChunk]:
+        """Those that hold such points, perhaps."""
+        if self.low is not None:
+            chunks = chunks.filter(max_step__gte=self.low)
+        return chunks if self.high is None else chunks.filter(min_step__lte=self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    pk: int
+    first_seq: int
+    last_seq: int
+    count: int
+    min_step: int
+    max_step: int
+    is_ascending: bool
+    coarse: bytes
+
+
+def read_thinned(
+    run_id: int,
+    names: Iterable[str] | None = None,
+    *,
+    max_points: int,
+    until_seq: int | None = None,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    by_step: bool = False,
+) -> dict[str, Thinned]:
+    """At most `max_points` points of each of the run's series, chosen as `downsample` chooses, so that spikes stay.
+
+    `names`: only these. `until_seq`: only points with seq <= it. `min_step`, `max_step`: only steps between them.
+    `by_step`: sorted by step, of points of one step the last by time, as charts draw them; else sorted by time, then
+    step, then id. A series without such points is there too, empty.
+
+    Of a series of more than COARSE_FROM * `max_points` points, buckets may differ a little before and after a fold.
+    """
+    seqs, steps = SeqRange(until=until_seq), StepRange(min_step, max_step)
+    rows = MetricSeries.objects.filter(run_id=run_id, count__gt=0)
+    if names is not None:
+        rows = rows.filter(name__in=list(names))
+    series = {key: (name, count) for key, name, count in rows.order_by("name").values_list("pk", "name", "count")}
+    if not series:
+        return {}
+    for _ in range(ATTEMPTS):
+        parts = _parts(run_id, series, seqs, steps, COARSE_FROM * max_points, names is None, by_step)
+        if parts is not None:
+            break
+    else:  # folds came between each time: what one statement reads, no fold comes between
+        every = read_series(run_id, [name for name, _ in series.values()], until_seq=until_seq)
+        parts = {key: ([every[name]], True) for key, (name, _) in series.items() if name in every}
+    thinned = {}
+    for key, (name, _) in series.items():
+        columns, is_whole = parts.get(key, ([], True))
+        drawn = steps.take(Columns.join(columns).in_order())
+        if by_step:
+            drawn = last_of_steps(drawn)
+        thinned[name] = Thinned(downsample(drawn, max_points), is_whole and len(drawn) <= max_points)
+    return thinned
+
+
+def last_of_steps(columns: Columns) -> Columns:
+    """The points by step, of those of one step the last one. `columns` are sorted by time."""
+    if bool((columns.steps[1:] > columns.steps[:-1]).all()):
+        return columns  # as most are; and if there are none at all
+    columns = columns.take(np.argsort(columns.steps, kind="stable"))
+    return columns.take(np.append(columns.steps[1:] != columns.steps[:-1], True))
+
+
+def _parts(
+    run_id: int,
+    series: dict[int, tuple[str, int]],
+    seqs: SeqRange,
+    steps: StepRange,
+    coarse_from: int,
+    all_series: bool,
+    by_step: bool,
+) -> dict[int, tuple[list[Columns], bool]] | None:
+    """Series key -> its points in parts, and whether they are all there. None: a fold came between two statements."""
+    large = [key for key, (_, count) in series.items() if count > coarse_from]
+    chunks = chunks_of(run_id, series, all_series=all_series)
+    parts: dict[int, tuple[list[Columns], bool]] = {}
+    large_chunks: dict[int, list[_Chunk]] = {key: [] for key in large}
+    unfolded = []
+    for key, *row in _fetch_all(run_id, chunks, large, seqs, steps):
+        if not key:
+            first_id, _, last_seq, count, *_, payload = row
+            unfolded.append((last_seq, count, first_id, payload))
+        elif key in large_chunks:
+            large_chunks[key].append(_Chunk(*row))
+        elif key in series:
+            _, first_seq, last_seq, *_, payload = row
+            parts.setdefault(key, ([], True))[0].append(decode_chunk(payload, first_seq, last_seq, seqs))
+    new = unpack_segments(unfolded, seqs, series)
+    opened: dict[int, int] = {}
+    for key, own in large_chunks.items():
+        unfolded_here = steps.take(new.get(key, Columns.join([])))
+        total = sum(each.count for each in own) + len(unfolded_here)
+        is_short = total <= coarse_from
+        for each, is_shared in zip(own, _share_steps(own, unfolded_here), strict=True):
+            if (
+                is_short
+                or not seqs.covers(each.first_seq, each.last_seq)
+                or not steps.covers(each.min_step, each.max_step)
+                or (by_step and (is_shared or not each.is_ascending))
+            ):
+                opened[each.pk] = key
+        coarse = [each for each in own if each.pk not in opened]
+        columns = [_coarse(each) for each in coarse]
+        parts[key] = (columns, sum(map(len, columns)) == sum(each.count for each in coarse))
+    payloads = (
+        fetch(
+            MetricChunk.objects.filter(pk__in=list(opened))
+            .order_by()
+            .values_list("pk", "first_seq", "last_seq", "payload")
+        )
+        if opened
+        else []
+    )
+    if len(payloads) < len(opened):
+        return None
+    for pk, first_seq, last_seq, payload in payloads:
+        parts[opened[pk]][0].append(decode_chunk(payload, first_seq, last_seq, seqs))
+    for key, latest in new.items():
+        parts.setdefault(key, ([], True))[0].append(latest)
+    return parts
+
+
+def _fetch_all(
+    run_id: int, chunks: QuerySet[MetricChunk], large: list[int], seqs: SeqRange, steps: StepRange
+) -> list[tuple[Any, ...]]:
+    """By one statement: chunks with their payloads, those of large series with their coarse levels, and segments."""
+    # As in a chunk's row: key (of no series), first id, first seq, last seq, count; no steps.
+    none = Value(0, output_field=BigIntegerField())
+    segments = seqs.segments(MetricSegment.objects.filter(run_id=run_id)).annotate(
+        series_key=none, no_step=none, is_ascending=Value(False, output_field=BooleanField())
+    )
+    chunks = steps.chunks(seqs.chunks(chunks)).order_by()
+    parts: list[QuerySet[Any, Any]] = [
+        segments.order_by().values_list(
+            "series_key",
+            "first_id",
+            F("seq") - F("count") + 1,
+            "seq",
+            "count",
+            "no_step",
+            F("no_step"),
+            "is_ascending",
+            "payload",
+        )
+    ]
+    if large:
+        parts.append(chunks.filter(series_id__in=large).values_list(*_CHUNK, "coarse"))
+        chunks = chunks.exclude(series_id__in=large)
+    return fetch(chunks.values_list(*_CHUNK, "payload").union(*parts, all=True))
+
+
+def _share_steps(chunks: list[_Chunk], unfolded: Columns) -> list[bool]:
+    """Of each chunk, whether another one, or what is not folded, may have a point of one of its steps."""
+    if not chunks:
+        return []
+    low = np.array([chunk.min_step for chunk in chunks])
+    high = np.array([chunk.max_step for chunk in chunks])
+    order = np.argsort(low, kind="stable")
+    lows, highs = low[order], high[order]
+    shared = np.zeros(len(chunks), dtype=bool)
+    shared[order[1:]] |= np.maximum.accumulate(highs)[:-1] >= lows[1:]
+    shared[order[:-1]] |= lows[1:] <= highs[:-1]
+    taken: Integers = np.sort(unfolded.steps)
+    shared |= np.searchsorted(taken, low, side="left") < np.searchsorted(taken, high, side="right")
+    return shared.tolist()
+
+
+def _coarse(chunk: _Chunk) -> Columns:
+    return Columns(*layout.decode(chunk.coarse, (layout.STEP, layout.VALUE, layout.TIME, layout.ID)))
