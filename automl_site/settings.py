@@ -232,6 +232,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    # The states of runs and jobs are the same words; other things have a `status` too.
+    "ENUM_NAME_OVERRIDES": {"RunStatusEnum": "tracking.models.Run.Status"},
 }
 # Rates are "count/period" (s, m, h, d); empty: no limit. Counted in Redis.
 RATE_LIMITS = {

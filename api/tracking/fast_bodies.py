@@ -4,7 +4,7 @@ A body that is plain has numbers for values, whole numbers for steps, no time or
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -73,5 +73,5 @@ def _plain_columns(name: str, columns: Any) -> Part | None:
     return part
 
 
-def _is_column(column: Any, types: set[type]) -> bool:
+def _is_column(column: Any, types: set[type]) -> TypeGuard[Sequence[Any]]:
     return isinstance(column, Sequence) and not isinstance(column, str) and set(map(type, column)) <= types

@@ -1,5 +1,7 @@
 """/auth…, /projects…, /runs… and /metrics…"""
 
+from typing import Any
+
 from api.base.urls import contract_path
 from api.tracking.artifacts import ArtifactViewSet
 from api.tracking.auth_views import LoginView, MeView, RefreshView, RegisterView
@@ -10,7 +12,7 @@ from api.tracking.views import MemberViewSet, ProjectViewSet, RunViewSet
 PROJECT = "projects/(?P<project_id>[0-9]{1,18})"
 RUN = "runs/(?P<run_id>[0-9]{1,18})"
 METRICS = "metrics/(?P<run_id>[0-9]{1,18})"
-CHANGE = {"put": "update", "patch": "update", "delete": "destroy"}
+CHANGE: dict[str, Any] = {"put": "update", "patch": "update", "delete": "destroy"}
 
 urlpatterns = [
     contract_path("auth/register", RegisterView.as_view(), name="tracking-register"),

@@ -11,4 +11,4 @@ def environment_of(run: "Run") -> dict[str, Any]:
     from tracking.models import RunEnvironment
 
     kept = RunEnvironment.objects.filter(run_id=run.pk).values("environment", "git").first()
-    return kept or {"environment": {}, "git": {}}
+    return dict(kept) if kept else {"environment": {}, "git": {}}
