@@ -48,7 +48,7 @@ class Reconciler:
         self._last_tick: tuple[float, datetime] | None = None  # our clock, the database's
         self._housekeeping_at = 0.0
         self._redis_away = False
-        self._active = False
+        self.is_active = False  # holds the lease
 
     def run(self, wait: Callable[[float], None], is_over: Callable[[], bool]) -> None:
         """Tick until `is_over()`; `wait(seconds)` sleeps, but not beyond the signal that ends it."""
@@ -152,9 +152,9 @@ class Reconciler:
                 held = True
             except IntegrityError:  # another one was faster
                 held = False
-        if held != self._active:
+        if held != self.is_active:
             logger.info("Reconciler %s is %s", self.name, "active" if held else "waiting: another one is active")
-        self._active = held
+        self.is_active = held
         return held
 
     def _release(self) -> None:

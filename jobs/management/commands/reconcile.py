@@ -1,5 +1,7 @@
-"""`manage.py reconcile`: the process that finds lost attempts and missing wake-ups. Any number may run."""
+"""`manage.py reconcile`: the process that finds lost attempts and missing wake-ups, and folds metric points. Any number
+may run."""
 
+import threading
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -7,6 +9,9 @@ from django.core.management.base import BaseCommand, CommandParser
 from automl_site.exits import exit_now
 from jobs.reconciler import Reconciler
 from jobs.supervision import StopSignals
+from tracking.services.folding import Folder
+
+FOLD_ENDS_IN = 5.0  # seconds
 
 
 class Command(BaseCommand):
@@ -21,5 +26,13 @@ class Command(BaseCommand):
             reconciler.run_once()
             return
         signals = StopSignals()
+        over = threading.Event()
+        # In a thread: a long fold delays no judgement of heartbeats. A daemon: it may be killed at any moment.
+        folder = threading.Thread(
+            target=Folder().run, args=(over.wait, over.is_set, lambda: reconciler.is_active), name="folder", daemon=True
+        )
+        folder.start()
         reconciler.run(signals.wait, lambda: signals.requested)
+        over.set()
+        folder.join(FOLD_ENDS_IN)
         exit_now()
