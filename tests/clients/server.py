@@ -134,6 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._create_run(int(query["project_id"][0]), body)
             case "GET", "runs", run_id:
                 return 200, self._run(run_id)
+            case "GET", "runs", run_id, "environment":
+                run = self._run(run_id)
+                return 200, {name: run.get(name, {}) for name in ("environment", "git")}
             case "PUT", "runs", run_id:
                 run = self._run(run_id)
                 unknown = state.refused_fields & set(body)
@@ -173,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _create_run(self, project_id: int, body: dict[str, Any]) -> tuple[int, Any]:
         if not any(project["id"] == project_id for project in self.state.projects):
             raise _Refusal(404, "Resource not found")
-        if set(body) - {"name", "config", "tags"}:
+        if set(body) - {"name", "config", "tags", "environment", "git"}:
             raise _Refusal(400, "Validation error", errors={"name": ["Unknown field."]})
         run_id = len(self.state.runs) + 1
         run = {"id": run_id, "project_id": project_id, "status": "running", "ended_at": None, **body}

@@ -68,7 +68,8 @@ def test_a_run_carries_its_environment_but_the_user_does_not_see_it_in_config(
     monkeypatch.setenv("SECRET_TOKEN", "do not take me")
     with AIManager("my_project", server.url, USERNAME, PASSWORD).run(config={"lr": 1}) as run:
         assert dict(run.config) == {"lr": 1}
-    environment = server.state.runs[1]["config"]["_environment"]
+    assert server.state.runs[1]["config"] == {"lr": 1}
+    environment = server.state.runs[1]["environment"]
     assert environment["python"] and environment["host"]
     assert any(package.startswith("numpy==") for package in environment["packages"])
     assert "do not take me" not in str(environment)

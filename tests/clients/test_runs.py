@@ -183,7 +183,6 @@ def test_config_and_tags_are_kept_and_may_change(server: TrackingServer, manager
     given = {"lr": 0.1, "layers": (1, 2), "args": argparse.Namespace(seed=3), "odd": object, "nan": math.nan}
     with manager.run(config=given, tags=["demo"]) as run:
         stored = dict(server.state.runs[1]["config"])
-        stored.pop("_environment")
         assert stored.pop("odd") == "<class 'object'>"
         assert stored == {"lr": 0.1, "layers": [1, 2], "args": {"seed": 3}, "nan": "nan"}
         assert server.state.runs[1]["tags"] == ["demo"]

@@ -12,7 +12,6 @@ from ai_manager.errors import Refused
 
 PAGE = 1000
 # The run's own config carries it, so that a run whose creation was never answered is found again.
-ENVIRONMENT_KEY = "_environment"
 # Says that this run is logged by a process that beats, and after how many seconds of silence it may be taken for dead.
 HEARTBEAT_HEADER = "X-Run-Heartbeat"
 HEARTBEAT_SECONDS = 30.0
@@ -90,10 +89,9 @@ def run_find(api: Api, project_id: int, name: str, uid: str) -> dict[str, Any] |
     for item in pages(api, f"/runs/?project_id={project_id}"):
         if item.get("name") != name.strip():
             continue
-        run = item if "config" in item else run_get(api, item["id"])
-        environment = (run.get("config") or {}).get(ENVIRONMENT_KEY)
-        if isinstance(environment, dict) and environment.get("uid") == uid:
-            return run
+        kept = api.call("GET", f"/runs/{item['id']}/environment")
+        if kept["environment"].get("uid") == uid:
+            return run_get(api, item["id"])
         looked_at += 1
         if looked_at >= _LOOKED_AT:
             break

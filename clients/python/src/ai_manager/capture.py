@@ -1,7 +1,6 @@
 """Where and with what code a run was made: machine, Python, packages, and the state of the git repository.
 
-It goes into the run's config under the key `_environment`. Nothing of the environment's variables is taken: they hold
-secrets.
+They are the run's fields `environment` and `git`. Nothing of the environment's variables is taken: they hold secrets.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ MAX_DIFF = 64 * 1024  # characters
 MAX_PACKAGES = 1000
 
 
-def environment() -> dict[str, Any]:
-    """All of it; what cannot be found out is left out."""
+def captured() -> dict[str, Any]:
+    """{"environment": {…}[, "git": {…}]}; what cannot be found out is left out."""
     found: dict[str, Any] = {
         "python": platform.python_version(),
         "executable": sys.executable,
@@ -36,10 +35,9 @@ def environment() -> dict[str, Any]:
     }
     with contextlib.suppress(OSError, KeyError, ImportError):
         found["user"] = getpass.getuser()
+    fields = {"environment": {name: value for name, value in found.items() if value is not None}}
     git = repository(Path(_script_folder()))
-    if git:
-        found["git"] = git
-    return {name: value for name, value in found.items() if value is not None}
+    return {**fields, "git": git} if git else fields
 
 
 def repository(folder: Path) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from ai_manager import calls, values
 from ai_manager.api import Api, Credentials
-from ai_manager.capture import environment as captured_environment
+from ai_manager.capture import captured
 from ai_manager.errors import AuthenticationError, Refused, SettingsError, Unavailable
 from ai_manager.notices import logger, say, warn_once
 from ai_manager.outbox import Outbox
@@ -130,28 +130,25 @@ class AIManager:
             "id": id,
             "body": body,
         }
-        environment = {"uid": record["uid"], **(captured_environment() if self.settings.capture else {})}
         if self.settings.mode == "disabled":
             outbox = Outbox(run=record, root=self.settings.spool_root(), spool_limit=0, keeps=False)
-            return Run(sender=None, outbox=outbox, config=config or {}, tags=tags, environment=environment)
+            return Run(sender=None, outbox=outbox, config=config or {}, tags=tags)
         sender = self._sender()
         first_steps = (0, 0)
         if id is None:
-            body["config"] = {**body["config"], calls.ENVIRONMENT_KEY: environment}
+            body |= captured() if self.settings.capture else {}
+            body["environment"] = {**body.get("environment", {}), "uid": record["uid"]}
             self._make(sender, record)
         else:
             known, first_steps = self._look_up(sender, id)
-            stored = dict(known.get("config") or {})
-            environment = stored.pop(calls.ENVIRONMENT_KEY, environment)
             body["name"] = known.get("name", body["name"])
-            config, tags = {**stored, **dict(config or {})}, list(tags) or known.get("tags", [])
+            config, tags = {**(known.get("config") or {}), **dict(config or {})}, list(tags) or known.get("tags", [])
         outbox = Outbox(run=record, root=self.settings.spool_root(), spool_limit=self.settings.spool_limit)
         run = Run(
             sender=sender,
             outbox=outbox,
             config=dict(config or {}),
             tags=tags,
-            environment=environment,
             first_step=first_steps[0],
             first_system_step=first_steps[1],
         )

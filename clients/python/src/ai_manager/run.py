@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import Any
 
 from ai_manager import values
-from ai_manager.calls import ENVIRONMENT_KEY
 from ai_manager.notices import warn_once
 from ai_manager.outbox import MAX_ROWS, WAKE_ROWS, Outbox, Row
 from ai_manager.sender import Sender
@@ -73,13 +72,11 @@ class Run:
         outbox: Outbox,
         config: Mapping[str, Any],
         tags: Iterable[str],
-        environment: Mapping[str, Any],
         first_step: int = 0,
         first_system_step: int = 0,
     ) -> None:
         self._sender = sender  # None: mode `disabled`, in which nothing is kept
         self._outbox = outbox
-        self._environment = dict(environment)
         self._pid = os.getpid()
         self._last_step = first_step - 1
         self._step_lock = threading.Lock()
@@ -199,8 +196,7 @@ class Run:
 
     def _config_changed(self) -> None:
         with contextlib.suppress(Exception):  # an object with a broken repr; the change is sent with the next one
-            config: dict[str, Any] = values.jsonable(dict(self.config))
-            self._outbox.update(config={**config, ENVIRONMENT_KEY: self._environment})
+            self._outbox.update(config=values.jsonable(dict(self.config)))
 
     def flush(self, timeout: float = 30.0) -> bool:
         """Send what was logged so far; True when all of it is on the server within `timeout` seconds."""
