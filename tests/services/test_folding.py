@@ -171,7 +171,7 @@ def test_a_fold_that_is_cut_off_changes_nothing(project, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(MetricChunk.objects, "bulk_create", killed)
+        patch.setattr(store_folding, "_insert", killed)
         with pytest.raises(KeyboardInterrupt):
             store.fold_run(run.pk)
     connection.close()
