@@ -18,6 +18,8 @@ def own_rates(user_id: int | None) -> Mapping[str, str]:
     The table has a few rows, and is asked for on every call: it is kept whole for FRESH seconds.
     """
     global _known, _read_at
+    if user_id is None:
+        return _NONE
     now = time.monotonic()
     if now - _read_at > FRESH:
         from tracking.models import UserRate
