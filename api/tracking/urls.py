@@ -5,6 +5,7 @@ from typing import Any
 from api.base.urls import contract_path
 from api.tracking.artifacts import ArtifactViewSet
 from api.tracking.auth_views import LoginView, MeView, RefreshView, RegisterView
+from api.tracking.export_views import ExportViewSet
 from api.tracking.metric_views import MetricViewSet
 from api.tracking.views import MemberViewSet, ProjectViewSet, RunViewSet
 
@@ -28,11 +29,13 @@ urlpatterns = [
     contract_path(
         f"{PROJECT}/members/(?P<user_id>[0-9]{{1,18}})", MemberViewSet.as_view(CHANGE), name="tracking-member"
     ),
+    contract_path(f"{PROJECT}/export", ExportViewSet.as_view({"get": "project"}), name="tracking-project-export"),
     contract_path("runs", RunViewSet.as_view({"get": "list", "post": "create"}), name="tracking-runs"),
     contract_path(RUN, RunViewSet.as_view({"get": "retrieve", **CHANGE}), name="tracking-run"),
     contract_path(f"{RUN}/restore", RunViewSet.as_view({"post": "restore"}), name="tracking-run-restore"),
     contract_path(f"{RUN}/heartbeat", RunViewSet.as_view({"post": "heartbeat"}), name="tracking-run-heartbeat"),
     contract_path(f"{RUN}/environment", RunViewSet.as_view({"get": "environment"}), name="tracking-run-environment"),
+    contract_path(f"{RUN}/export", ExportViewSet.as_view({"get": "run"}), name="tracking-run-export"),
     contract_path(
         f"{RUN}/artifacts", ArtifactViewSet.as_view({"get": "list", "post": "create"}), name="tracking-artifacts"
     ),

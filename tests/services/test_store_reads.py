@@ -60,6 +60,7 @@ def test_batches_are_the_whole_series(small_batches, project, acts, since_step, 
         batches = list(store.iter_series(run.pk, name, since_step=since_step, until_seq=until))
         rows = log.series(name, until=math.inf if until is None else until)
         rows = [row for row in rows if since_step is None or row.step > since_step]
+        assert sum(map(len, batches)) == len(rows)
         same_points(Columns.join(batches), rows)
 
 

@@ -1,0 +1,65 @@
+"""All points of a run or a project as a file, an extension of the tracking contract."""
+
+from collections.abc import AsyncIterator, Iterable, Iterator
+
+from channels.db import database_sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.viewsets import ViewSet
+
+from api.tracking.views import checked
+from tracking.models import Run
+from tracking.selectors.exports import FORMATS, points_export
+from tracking.selectors.projects import project_get
+from tracking.selectors.runs import run_get, run_list
+
+
+class TrackingExportIn(serializers.Serializer):
+    format = serializers.ChoiceField(choices=sorted(FORMATS), default="csv", help_text="Of the file.")
+
+
+_FILE = {(200, content_type.partition(";")[0]): OpenApiTypes.BINARY for content_type in FORMATS.values()}
+
+
+class ExportViewSet(ViewSet):
+    """Points as files: run_id, run_name, metric, step, time, value."""
+
+    @extend_schema(parameters=[TrackingExportIn], responses=_FILE)
+    def run(self, request: Request, run_id: str) -> HttpResponseBase:
+        """Download all points of a run as CSV or Parquet."""
+        query = checked(TrackingExportIn, request.query_params)
+        run = run_get(user=request.user, run_id=int(run_id))
+        return _file(request, [run], query["format"], f"run-{run.pk}-points")
+
+    @extend_schema(parameters=[TrackingExportIn], responses=_FILE)
+    def project(self, request: Request, project_id: str) -> HttpResponseBase:
+        """Download all points of a project's runs as CSV or Parquet, oldest run first."""
+        query = checked(TrackingExportIn, request.query_params)
+        project = project_get(user=request.user, project_id=int(project_id))
+        # Not an open cursor: the pieces of the file are made in different threads.
+        runs = list(run_list(user=request.user, project_id=project.pk).order_by("pk").only("name", "seq"))
+        return _file(request, runs, query["format"], f"project-{project.pk}-points")
+
+
+def _file(request: Request, runs: Iterable[Run], format: str, name: str) -> HttpResponseBase:
+    headers = {
+        "Content-Type": FORMATS[format],
+        "Content-Disposition": f'attachment; filename="{name}.{format}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    if request.method == "HEAD":
+        return HttpResponse(headers=headers)
+    pieces = points_export(runs=runs, format=format)
+    content = _in_thread(pieces) if isinstance(request._request, ASGIRequest) else pieces
+    return StreamingHttpResponse(content, headers=headers)
+
+
+async def _in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Django would read a synchronous iterator to its end before sending any of it."""
+    read = database_sync_to_async(lambda: next(pieces, None), thread_sensitive=False)
+    while (piece := await read()) is not None:
+        yield piece
