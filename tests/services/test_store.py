@@ -170,3 +170,11 @@ def test_one_spike_among_ten_thousand_points_stays(max_points, place, height):
 def test_fewer_points_than_the_ends_and_extremes_need_are_refused():
     with pytest.raises(ValueError, match="at least 5"):
         store.downsample(columns_of([1.0] * 10), 4)
+
+
+def test_a_window_that_holds_no_point_reads_as_empty(project):
+    run = new_run(project)
+    with transaction.atomic():
+        stream.append(run_id=run.pk, points=[Point("loss", 1.0), Point("loss", 2.0), Point("loss", 3.0)])
+    assert store.read_series(run.pk, after_seq=2, until_seq=2) == {}
+    assert store.read_series(run.pk, names=["loss"], after_seq=1, until_seq=1) == {}

@@ -193,7 +193,7 @@ def unpack_segments(
         first = seq - count + 1
         inside: Mask | slice = slice(None) if wanted.covers(first, seq) else wanted.mask(first + offset)
         parts.append((series[inside], steps[inside], values[inside], times[inside], first_id + offset[inside]))
-    if not parts:
+    if not any(len(part[0]) for part in parts):
         return {}
     series, steps, values, times, ids = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     # One sort for all series: by series, and in it by time, then step, then id.
