@@ -24,8 +24,14 @@ RESULTS = ROOT / "test-results"
 PROCESSES = "2"
 # These never open a connection: once is enough.
 WITHOUT_DATABASE = ["tests/architecture", "tests/trainers"]
-# How pages and admin answer, on either database; their queries are those of services and selectors, tested on both.
-ALIKE_ON_BOTH = ["tests/pages_server", "tests/admin"]
+# What answers alike on either database, or is about odd input at length: on both in the full suite only.
+ALIKE_ON_BOTH = [
+    "tests/pages_server",
+    "tests/admin",
+    "tests/clients",
+    "tests/contracts/base",
+    "tests/contracts/tracking/test_odd_input.py",
+]
 PYTEST_NO_TESTS = 5
 
 
@@ -41,7 +47,7 @@ class Part:
 
 
 def parts(*, full: bool) -> list[Part]:
-    """The parts of the whole suite; `full` adds what is marked as long, and on PostgreSQL pages, admin and recovery."""
+    """The parts of the whole suite; `full` adds what is marked as long, and all of it on PostgreSQL."""
     short = "" if full else " and not full"
     in_parallel = ["-n", PROCESSES, "-m", f"not recovery and not browser{short}"]
     ignored = [f"--ignore={path}" for path in [*WITHOUT_DATABASE, *([] if full else ALIKE_ON_BOTH)]]

@@ -2,8 +2,9 @@
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -22,6 +23,11 @@ def wait_until(condition: Callable[[], object], *, timeout: float = 10.0, what: 
         if time.monotonic() > deadline:
             pytest.fail(f"{what} did not come true within {timeout:g} s")
         time.sleep(0.02)
+
+
+def in_brief(cases: Iterable[str], *always: str) -> list[Any]:
+    """Names for `parametrize`: those of `always` each time, the other `cases` in the full suite only."""
+    return [name if name in always else pytest.param(name, marks=pytest.mark.full) for name in cases]
 
 
 @pytest.fixture(scope="session")

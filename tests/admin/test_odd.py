@@ -10,6 +10,8 @@ from tests.pages_server.things import Things
 
 ODD = ("", "🌳", "x" * 10_000, "a b " * 500, "%_\\", "'; --", "'\"unbalanced", "\ud800", "9" * 5000, "1e999", "-1")
 
+pytestmark = pytest.mark.full
+
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_no_odd_search_is_a_failure(admin_client: Client, everything: Things, model: type[Model]) -> None:

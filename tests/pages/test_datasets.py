@@ -240,8 +240,15 @@ def test_several_files_at_once_lead_into_the_list(page: Page, live_server: Any, 
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", ["wide", "phone"])
+@pytest.mark.parametrize(
+    ("viewport", "theme"),
+    [
+        ("wide", "light"),
+        ("phone", "dark"),
+        pytest.param("wide", "dark", marks=pytest.mark.full),
+        pytest.param("phone", "light", marks=pytest.mark.full),
+    ],
+)
 def test_the_pages_are_accessible_and_fit(
     new_page: Any, live_server: Any, signed_in: Any, user: Any, axe: Any, fits_width: Any, viewport: str, theme: str,
     request: pytest.FixtureRequest,

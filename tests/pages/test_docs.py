@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from api.base.dialect import dialects
+from tests.conftest import in_brief
 from tests.pages.site import Site
 
 # A path that each contract's document has.
@@ -15,7 +16,7 @@ PATHS = {
 }
 
 
-@pytest.mark.parametrize("name", list(dialects()))
+@pytest.mark.parametrize("name", in_brief(dialects(), "tracking"))
 def test_redoc_shows_the_contract(page: Page, site: Site, name: str) -> None:
     page.goto(f"{site.url}/redoc/{name}")
     expect(page.get_by_role("heading", level=1, name=dialects()[name].title)).to_be_visible()
@@ -25,7 +26,7 @@ def test_redoc_shows_the_contract(page: Page, site: Site, name: str) -> None:
     page.wait_for_load_state("networkidle")  # what it still asks for would be refused here
 
 
-@pytest.mark.parametrize("name", list(dialects()))
+@pytest.mark.parametrize("name", in_brief(dialects(), "tracking"))
 def test_swagger_shows_the_contract(page: Page, site: Site, name: str) -> None:
     page.goto(f"{site.url}/docs?urls.primaryName={dialects()[name].title}")
     expect(page.get_by_role("heading", level=1, name=dialects()[name].title)).to_be_visible()

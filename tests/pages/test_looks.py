@@ -19,7 +19,7 @@ from playwright.sync_api import Page, expect
 from jobs.models import Job, TrainedModel
 from jobs.services.control import job_cancel
 from jobs.services.submission import inference_submit
-from tests.conftest import wait_until
+from tests.conftest import in_brief, wait_until
 from tests.pages.conftest import THEMES, VIEWPORTS, PageErrors
 from tests.pages.site import Person, Site
 
@@ -92,14 +92,14 @@ def look(page: Page, axe: Callable, fits_width: Callable, request: pytest.Fixtur
     return check
 
 
-@pytest.mark.parametrize("name", NOBODY)
+@pytest.mark.parametrize("name", in_brief(NOBODY, "sign in"))
 def test_a_page_for_everybody(page: Page, site: Site, look: Callable, name: str) -> None:
     page.goto(site.url + NOBODY[name])
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     look(name)
 
 
-@pytest.mark.parametrize("name", NEWCOMER)
+@pytest.mark.parametrize("name", in_brief(NEWCOMER, "empty dashboard", "account", "not found"))
 def test_a_page_of_somebody_who_has_nothing(
     page: Page, person: Person, look: Callable, page_errors: PageErrors, name: str
 ) -> None:
@@ -116,6 +116,7 @@ def reset_link(person: Person, site: Site) -> str:
     return site.url + reverse("password_reset_confirm", args=[uid, default_token_generator.make_token(person.user)])
 
 
+@pytest.mark.full
 def test_a_new_password(page: Page, reset_link: str, look: Callable) -> None:
     page.goto(reset_link)
     expect(page.get_by_role("heading", name="Set a new password")).to_be_visible()
@@ -134,6 +135,7 @@ def test_a_new_password(page: Page, reset_link: str, look: Callable) -> None:
     look("password link used up")
 
 
+@pytest.mark.full
 def test_an_address_that_cannot_be_read(page: Page, person: Person, look: Callable, page_errors: PageErrors) -> None:
     page_errors.allow("400")
     person.opens(page, "/ui/search/?q=%00")
@@ -150,6 +152,7 @@ def test_what_an_account_may_not_see(page: Page, person: Person, look: Callable,
     look("error 403")
 
 
+@pytest.mark.full
 def test_a_form_that_is_too_old(page: Page, site: Site, look: Callable, page_errors: PageErrors) -> None:
     page_errors.allow("403")
     page.goto(site.url + "/login")
@@ -161,6 +164,7 @@ def test_a_form_that_is_too_old(page: Page, site: Site, look: Callable, page_err
     look("error 403 form")
 
 
+@pytest.mark.full
 def test_a_failure_of_the_server(
     page: Page, site: Site, look: Callable, page_errors: PageErrors, settings: LazySettings
 ) -> None:
@@ -179,14 +183,16 @@ def test_a_failure_of_the_server(
     look("error 500")
 
 
-@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize("name", in_brief(LISTS, "jobs", "models"))
 def test_a_list(page: Page, ann: Person, look: Callable, name: str) -> None:
     ann.opens(page, LISTS[name])
     expect(page.get_by_role("main").get_by_role("table").first).to_be_visible()
     look(name)
 
 
-@pytest.mark.parametrize("description", ["Grapes", "Prices", "Fails", "Cancelled", "Runs", "Waits"])
+@pytest.mark.parametrize(
+    "description", in_brief(["Grapes", "Prices", "Fails", "Cancelled", "Runs", "Waits"], "Grapes", "Fails")
+)
 def test_a_job(page: Page, ann: Person, look: Callable, description: str) -> None:
     job = Job.objects.get(owner=ann.user, kind="training", description__startswith=description)
     ann.opens_job(page, job)
@@ -196,6 +202,7 @@ def test_a_job(page: Page, ann: Person, look: Callable, description: str) -> Non
     look(f"job {description}")
 
 
+@pytest.mark.full
 def test_a_prediction(page: Page, ann: Person, look: Callable) -> None:
     ann.opens_job(page, Job.objects.get(owner=ann.user, kind="inference"))
     expect(page.get_by_role("region", name="Table of predictions")).to_be_visible()
@@ -209,7 +216,7 @@ def test_the_question_before_cancelling(page: Page, ann: Person, look: Callable)
     look("job question")
 
 
-@pytest.mark.parametrize("name", ["Grapes", "Prices"])
+@pytest.mark.parametrize("name", in_brief(["Grapes", "Prices"], "Grapes"))
 def test_a_model_with_an_answer_and_all_that_opens(page: Page, ann: Person, look: Callable, name: str) -> None:
     model = TrainedModel.objects.get(owner=ann.user, name=name)
     ann.opens(page, f"/ui/models/{model.public_id}/")

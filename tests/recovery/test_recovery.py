@@ -13,15 +13,10 @@ from jobs import lifecycle, queue
 from jobs.models import Attempt, Job, TrainedModel, Worker
 from jobs.services.control import job_cancel
 from jobs.workspace import work_root, workspace
-from tests.conftest import wait_until
+from tests.conftest import in_brief, wait_until
 from tests.recovery.conftest import Platform, is_gone, tree
 
 pytestmark = pytest.mark.recovery
-
-
-def in_brief(cases: dict[str, Any], *always: str) -> list[Any]:
-    """The names of `cases`, those that are not named in `always` for the full suite only."""
-    return [name if name in always else pytest.param(name, marks=pytest.mark.full) for name in cases]
 
 
 def test_a_training_goes_from_its_submission_to_a_model(platform: Platform) -> None:
