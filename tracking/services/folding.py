@@ -7,6 +7,7 @@ from collections.abc import Callable
 from django.db import Error, connection
 from django.db.models import Count, Max, Min
 
+from automl_site.space import shrink_database
 from tracking import store
 from tracking.models import MetricSegment
 
@@ -19,6 +20,8 @@ DUE_POINTS = 65_536
 DUE_QUIET = 60.0  # seconds after a run's last points
 PAUSE = 1.0  # seconds between two looks
 MAX_RUNS_A_LOOK = 200
+SHRINK_EVERY = 60.0  # seconds
+SHRINK_FOR = 5.0  # seconds
 MIN_REST = 0.05  # seconds between two folds; no less than the last one took
 
 
@@ -28,6 +31,7 @@ class Folder:
     def __init__(self) -> None:
         self._quiet_since: dict[int, tuple[int, float]] = {}  # run -> its last seq, and when that was first seen
         self._unreadable: set[int] = set()
+        self._shrink_at = 0.0
 
     def run(self, wait: Callable[[float], None], is_over: Callable[[], bool], may_fold: Callable[[], bool]) -> None:
         """Fold what is due until `is_over()`, while `may_fold()`; `wait(seconds)` sleeps, but not beyond the end."""
@@ -40,6 +44,7 @@ class Folder:
                         began = time.monotonic()
                         self.fold(run_id)
                         wait(max(MIN_REST, time.monotonic() - began))
+                    self._shrink()
             except Error as error:
                 logger.warning("Folding waits: %s", str(error).strip().partition("\n")[0])
                 connection.close()
@@ -71,6 +76,12 @@ class Folder:
             logger.exception("Run %d: its points cannot be read, and stay unfolded", run_id)
             self._unreadable.add(run_id)
             return 0
+
+    def _shrink(self) -> None:
+        """Now and then give back what deleted runs and folded segments have left."""
+        if time.monotonic() >= self._shrink_at:
+            shrink_database(seconds=SHRINK_FOR)
+            self._shrink_at = time.monotonic() + SHRINK_EVERY
 
 
 def fold_all(*, run_id: int | None = None) -> int:
