@@ -1,16 +1,15 @@
 """All points of a run or a project as a file, an extension of the tracking contract."""
 
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable
 
-from channels.db import database_sync_to_async
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
 
+from api.tracking.streams import streamed
 from api.tracking.views import checked
 from tracking.models import Run
 from tracking.selectors.exports import FORMATS, points_export
@@ -51,15 +50,4 @@ def _file(request: Request, runs: Iterable[Run], format: str, name: str) -> Http
         "Content-Disposition": f'attachment; filename="{name}.{format}"',
         "X-Content-Type-Options": "nosniff",
     }
-    if request.method == "HEAD":
-        return HttpResponse(headers=headers)
-    pieces = points_export(runs=runs, format=format)
-    content = _in_thread(pieces) if isinstance(request._request, ASGIRequest) else pieces
-    return StreamingHttpResponse(content, headers=headers)
-
-
-async def _in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Django would read a synchronous iterator to its end before sending any of it."""
-    read = database_sync_to_async(lambda: next(pieces, None), thread_sensitive=False)
-    while (piece := await read()) is not None:
-        yield piece
+    return streamed(request, points_export(runs=runs, format=format), headers)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from django.http import HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,10 +22,12 @@ from api.tracking.serializers import (
     TrackingMetricOut,
     TrackingSummaryOut,
 )
+from api.tracking.streams import history_pieces, json_numbers, json_times, streamed
 from api.tracking.views import FormsMixin, checked
 from automl_site.errors import NotFound
 from tracking import store
-from tracking.selectors.metrics import metric_history, metric_page
+from tracking.models import Run
+from tracking.selectors.metrics import metric_history, metric_is_long, metric_page
 from tracking.selectors.runs import run_get, run_to_change
 from tracking.services.heartbeats import runs_beat
 from tracking.services.metrics import Idempotency, points_log
@@ -115,27 +118,17 @@ class MetricViewSet(FormsMixin, ViewSet):
     @extend_schema(
         parameters=[TrackingHistoryIn], responses={200: TrackingHistoryOut}, examples=[answered(documents.HISTORY)]
     )
-    def history(self, request: Request, run_id: str, metric_name: str) -> Response:
+    def history(self, request: Request, run_id: str, metric_name: str) -> HttpResponseBase:
         """Get the whole history of one metric, by time, then step. Its name may contain slashes."""
         query = checked(TrackingHistoryIn, request.query_params)
         run = run_get(user=request.user, run_id=int(run_id))
         try:
-            columns = metric_history(run=run, name=metric_name, **query)
+            return _history(request, run, metric_name, query)
         except NotFound:
             if not metric_name.endswith("/"):
                 raise
-            # With the slash that any address may end with.
-            metric_name = metric_name.removesuffix("/")
-            columns = metric_history(run=run, name=metric_name, **query)
-        # The renderer writes arrays four times as fast as lists.
-        return Response(
-            {
-                "name": metric_name,
-                "values": _json_numbers(columns.values),
-                "steps": np.ascontiguousarray(columns.steps),
-                "timestamps": np.ascontiguousarray(columns.times).view("datetime64[us]"),
-            }
-        )
+        # With the slash that any address may end with.
+        return _history(request, run, metric_name.removesuffix("/"), query)
 
     @extend_schema(responses={200: TrackingSummaryOut(many=True)}, examples=[answered(documents.SUMMARY)])
     def summary(self, request: Request, run_id: str) -> Response:
@@ -156,6 +149,22 @@ class MetricViewSet(FormsMixin, ViewSet):
         )
 
 
+def _history(request: Request, run: Run, name: str, query: dict[str, Any]) -> HttpResponseBase:
+    if query.get("max_points") is None and metric_is_long(run=run, name=name):
+        pieces = history_pieces(run=run, name=name, since_step=query.get("since_step"))
+        return streamed(request, pieces, {"Content-Type": "application/json"})
+    columns = metric_history(run=run, name=name, **query)
+    # The renderer writes arrays four times as fast as lists.
+    return Response(
+        {
+            "name": name,
+            "values": json_numbers(columns.values),
+            "steps": np.ascontiguousarray(columns.steps),
+            "timestamps": json_times(columns.times),
+        }
+    )
+
+
 def _beat(request: Request, run_id: int) -> None:
     if HEARTBEAT.name in request.headers:
         runs_beat(run_ids=[run_id])
@@ -168,10 +177,3 @@ def _idempotency(request: Request) -> Idempotency | None:
         return None
     # Its own bytes, not the parsed body: NaN is not equal to itself.
     return Idempotency.of(user_id=request.user.pk, key=key, path=request.path_info, body=request.body)
-
-
-def _json_numbers(values: store.Floats) -> Any:
-    """An array of numbers as it is, one with NaN or infinities as a list with the contract's words in it."""
-    if np.isfinite(values).all():
-        return np.ascontiguousarray(values)
-    return [json_number(value) for value in values.tolist()]

@@ -1,5 +1,6 @@
 """Reads of metric points. The caller has checked who may see the run."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,9 @@ from tracking import store
 
 if TYPE_CHECKING:
     from tracking.models import Run
+
+
+LONG = 200_000  # points
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +57,14 @@ def metric_history(
     if columns is None:
         raise NotFound(f"Run {run.pk} has no metric '{name[:250]}'.")
     return columns if since_step is None else columns.take(columns.steps > since_step)
+
+
+def metric_is_long(*, run: "Run", name: str) -> bool:
+    """Whether the metric has so many points that its history should be read in batches."""
+    # The run's own number spares most runs the query.
+    return run.seq > LONG and run.series.filter(name=name, count__gt=LONG).exists()
+
+
+def metric_history_batches(*, run: "Run", name: str, since_step: int | None = None) -> Iterator[store.Columns]:
+    """What `metric_history` answers, in batches; the same ones each time, as the run was when it was read."""
+    return store.iter_series(run.pk, name, since_step=since_step, until_seq=run.seq)

@@ -5,7 +5,6 @@ import io
 
 import pyarrow.parquet as pq
 import pytest
-from asgiref.sync import sync_to_async
 from django.test import AsyncClient, Client
 
 from tracking.services.accounts import api_key_create
@@ -42,9 +41,13 @@ def test_points_are_downloaded_as_csv_and_as_parquet(user, project_id, logged, w
     assert table["step"].to_pylist() == [0, 1, 2]
 
 
+@pytest.fixture
+def token(user):
+    return api_key_create(owner=user, name="tests")[1]
+
+
 @pytest.mark.django_db(transaction=True)
-async def test_the_asynchronous_server_sends_it_in_pieces(user, logged):
-    token = (await sync_to_async(api_key_create)(owner=user, name="tests"))[1]
+async def test_the_asynchronous_server_sends_it_in_pieces(token, logged):
     answer = await AsyncClient().get(f"/runs/{logged}/export", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 200
     content = b"".join([piece async for piece in answer.streaming_content])

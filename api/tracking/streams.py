@@ -1,0 +1,61 @@
+"""Answers that are made while they are sent, because they may be larger than memory."""
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from channels.db import database_sync_to_async
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
+from rest_framework.request import Request
+
+from api.base.renderers import dumps
+from tracking import store
+from tracking.models import Run
+from tracking.selectors.metrics import metric_history_batches
+from tracking.stream import json_number
+
+
+def streamed(request: Request, pieces: Iterator[bytes], headers: Mapping[str, str]) -> HttpResponseBase:
+    """The pieces as one answer, each read from the database as it is sent."""
+    if request.method == "HEAD":
+        return HttpResponse(headers=headers)
+    content = _in_thread(pieces) if isinstance(request._request, ASGIRequest) else pieces
+    return StreamingHttpResponse(content, headers=headers)
+
+
+def history_pieces(*, run: Run, name: str, since_step: int | None) -> Iterator[bytes]:
+    """The body of a metric's history. The series is read once for each of its columns, to hold none of them."""
+    yield b'{"name":' + dumps(name)
+    columns: dict[str, Callable[[store.Columns], Any]] = {
+        "values": lambda batch: json_numbers(batch.values),
+        "steps": lambda batch: np.ascontiguousarray(batch.steps),
+        "timestamps": lambda batch: json_times(batch.times),
+    }
+    for field, column in columns.items():
+        yield f',"{field}":['.encode()
+        comma = b""
+        for batch in metric_history_batches(run=run, name=name, since_step=since_step):
+            yield comma + dumps(column(batch))[1:-1]
+            comma = b","
+        yield b"]"
+    yield b"}"
+
+
+def json_numbers(values: store.Floats) -> Any:
+    """An array of numbers as it is, one with NaN or infinities as a list with the contract's words in it."""
+    if np.isfinite(values).all():
+        return np.ascontiguousarray(values)
+    return [json_number(value) for value in values.tolist()]
+
+
+def json_times(times: store.Integers) -> Any:
+    """Microseconds since 1970-01-01 UTC as what the renderer writes as times without zone."""
+    return np.ascontiguousarray(times).view("datetime64[us]")
+
+
+async def _in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Django would read a synchronous iterator to its end before sending any of it."""
+    read = database_sync_to_async(lambda: next(pieces, None), thread_sensitive=False)
+    while (piece := await read()) is not None:
+        yield piece
