@@ -1,0 +1,50 @@
+"""Folding is killed under load: no acknowledged point is lost or doubled."""
+
+import contextlib
+import itertools
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import wait_until
+from tests.recovery.test_ingest import UNLIMITED, kept_under_load
+from tests.recovery.test_up import ROOT, SERVICES, STARTS, Up, start  # noqa: F401  (a fixture)
+
+pytestmark = pytest.mark.recovery
+
+
+def folds(up: Up) -> int:
+    """How often chunks were written; each fold of a series writes a new row."""
+    with contextlib.closing(sqlite3.connect(up.data / "db.sqlite3", timeout=20)) as database:
+        return int(database.execute("SELECT coalesce(max(id), 0) FROM tracking_metricchunk").fetchone()[0])
+
+
+def folder_killer(up: Up) -> Callable[[], None]:
+    """Folds by hand, as long as points come, and kills that after a different number of folds each time."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("AUTOML_") and k not in SERVICES}
+    counts = itertools.count(1)
+
+    def kill() -> None:
+        enough = folds(up) + next(counts)
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), "fold"],
+            env={**clean, "DJANGO_SETTINGS_MODULE": "automl_site.settings", "AUTOML_DATA": str(up.data)},
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            wait_until(lambda: folds(up) >= enough or process.poll() is not None, timeout=STARTS, what="folds")
+        finally:
+            process.kill()
+            process.wait()
+        assert folds(up) > 0
+
+    return kill
+
+
+def test_folding_killed_under_load_loses_and_doubles_nothing(start: Callable[..., Up]) -> None:  # noqa: F811
+    up = start("data", **UNLIMITED).ready()
+    assert kept_under_load(up, folder_killer(up), 3)
