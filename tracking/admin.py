@@ -18,6 +18,7 @@ from tracking.models import (
     ApiKey,
     IdempotencyKey,
     LogLine,
+    MetricChunk,
     MetricCounter,
     MetricSegment,
     MetricSeries,
@@ -192,6 +193,15 @@ class MetricSegmentAdmin(TruthAdmin):
     list_filter = ("run__status",)
     list_select_related = ("run",)
     list_defer = exclude = ("payload",)
+
+
+@admin.register(MetricChunk)
+class MetricChunkAdmin(TruthAdmin):
+    list_display = ("run", "series", "count", "min_step", "max_step", "is_open")
+    search_fields = ("run__name", "series__name")
+    list_filter = ("is_open",)
+    list_select_related = ("run", "series")
+    list_defer = exclude = ("coarse", "payload")
 
 
 @admin.register(LogLine)

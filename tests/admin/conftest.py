@@ -10,8 +10,10 @@ from django.test import Client
 from jobs import lifecycle, queue
 from jobs.models import Lease
 from tests.pages_server.things import Things, worker
+from tracking import store
 from tracking.models import IdempotencyKey, Project, ProjectMember, Run, User, UserRate
 from tracking.services.accounts import api_key_create
+from tracking.services.metrics import points_log
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +63,8 @@ def fill(things: Things, count: int, *, first: int = 0) -> None:
         ProjectMember.objects.create(project=project, user=member)
         UserRate.objects.create(user=member, name=UserRate.Name.TRACKING_MINUTE, rate="5/m")
         run = Run.objects.create(project=project, name=f"run {number}")
+        points_log(run_id=run.pk, points=[store.Point("loss", float(number))])
+        store.fold_run(run.pk)
         IdempotencyKey.objects.create(user=member, run=run, key=f"key {number}", fingerprint="0", answer={})
         Group.objects.create(name=f"group {number}")
         Lease.objects.create(name=f"lease {number}", holder="here", renewed_at=lifecycle.database_now())
