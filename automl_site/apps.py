@@ -1,4 +1,5 @@
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.db.models.signals import pre_migrate
 
 
 class SiteConfig(AppConfig):
@@ -7,3 +8,7 @@ class SiteConfig(AppConfig):
 
     def ready(self) -> None:
         from automl_site import checks  # noqa: F401  (registers the deployment checks)
+        from automl_site.space import prepare_new_database
+
+        # The signal is sent for apps that have models; one of them is enough.
+        pre_migrate.connect(prepare_new_database, sender=apps.get_app_config("tracking"))

@@ -107,10 +107,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
         # A deferred transaction that turns into a writer fails at once when another writes; an immediate one waits.
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        # auto_vacuum takes effect on a new file only, before anything else (automl_site/space.py uses it).
         # FULL: what was acknowledged survives a power cut (NORMAL loses the last commits in WAL mode).
-        "init_command": "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
-        "PRAGMA foreign_keys=ON;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
 else:
     # Under ASGI CONN_MAX_AGE holds no connection, a pool does. A forked child must not inherit a pooled socket: not in

@@ -74,8 +74,8 @@ class NaiveUtcDateTimeField(serializers.DateTimeField):
         kwargs.setdefault("default_timezone", datetime.UTC)
         super().__init__(**kwargs)
 
-    def to_representation(self, value: datetime.datetime | None) -> str | None:
-        return naive_utc(value)
+    def to_representation(self, value: datetime.datetime | str | None) -> str | None:
+        return value if isinstance(value, str) else naive_utc(value)  # a string: of a document's example
 
 
 def utc_z(value: datetime.datetime | None) -> str | None:

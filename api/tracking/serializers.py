@@ -165,8 +165,12 @@ class TrackingRunIn(StrictSerializer):
         choices=Run.Status.choices, required=False, help_text="An extension; running if left out."
     )
     started_at = NaiveUtcDateTimeField(required=False, help_text="An extension; now if left out.")
-    environment = StrictDictField(required=False, help_text="An extension: python, packages, host, command …")
-    git = StrictDictField(required=False, help_text="An extension: origin, commit, branch, dirty, diff …")
+    environment = StrictDictField(
+        required=False, allow_null=True, help_text="An extension: python, packages, host, command …"
+    )
+    git = StrictDictField(
+        required=False, allow_null=True, help_text="An extension: origin, commit, branch, dirty, diff …"
+    )
 
 
 class TrackingRunChangeIn(TrackingRunIn):
