@@ -137,12 +137,13 @@ class Platform:
             self._wait(self._web_answers, what="the web process")
         if self.supervisor.stopping:
             return
-        where = f" at {self.address}" if self.address else ""
-        mode = " (open mode: no sign-in needed for the API)" if self.environment["AUTOML_OPEN"] == "1" else ""
-        self.log.line("up", f"Ready{where} after {time.monotonic() - began:.1f} s{mode}; data in {settings.DATA_DIR}")
+        # Before it is said: who reads "Ready" reads the address next.
         if self.lock is not None:
             self.lock.note(self.address)
             (settings.DATA_DIR / "address").write_text(self.address + "\n")
+        where = f" at {self.address}" if self.address else ""
+        mode = " (open mode: no sign-in needed for the API)" if self.environment["AUTOML_OPEN"] == "1" else ""
+        self.log.line("up", f"Ready{where} after {time.monotonic() - began:.1f} s{mode}; data in {settings.DATA_DIR}")
 
     def code_changed(self, path: Path) -> None:
         """Restart what runs our code; workers hand their jobs back and take them up again."""

@@ -46,16 +46,18 @@ class FilterBox {
 
   async fetch() {
     this.request?.abort();
-    this.request = new AbortController();
+    const request = new AbortController();
+    this.request = request;
     const caret = this.input.selectionStart;
     const query = new URLSearchParams({ text: this.input.value, caret });
     try {
-      const response = await fetch(`${this.box.dataset.complete}?${query}`, { signal: this.request.signal });
+      const response = await fetch(`${this.box.dataset.complete}?${query}`, { signal: request.signal });
       if (!response.ok) throw new Error(`completion: HTTP ${response.status}`);
       const found = await response.json();
       if (document.activeElement === this.input && this.input.selectionStart === caret) this.show(found);
     } catch {
-      this.close(); // a newer question is on its way, or the server is away: typing goes on without help
+      // The server is away: typing goes on without help. A question that was dropped for a newer one closes nothing.
+      if (this.request === request) this.close();
     }
   }
 

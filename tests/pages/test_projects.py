@@ -5,7 +5,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.conftest import wait_until
 from tests.pages.conftest import THEMES, VIEWPORTS, NewPage, PageErrors
@@ -60,6 +60,23 @@ def test_a_project_is_made_and_offers_the_first_run(page: Page, person: Person) 
     expect(page.get_by_role("heading", name="Wine")).to_be_visible()
     expect(page.get_by_role("heading", name="No runs yet")).to_be_visible()
     expect(page.locator("main pre").first).to_contain_text("AIManager(project_name='Wine'")
+
+
+def test_typing_on_before_an_answer_came_still_brings_the_newest_answer(table: Page) -> None:
+    asked: list[Route] = []
+
+    def held_at_first(route: Route) -> None:
+        asked.append(route)
+        if len(asked) > 1:
+            route.continue_()
+
+    question = re.compile(r"[?&]text=")
+    table.route(question, held_at_first)
+    box = filter_box(table)
+    with table.expect_request(question):
+        box.press_sequentially("val")
+    box.press_sequentially("_l")
+    expect(table.get_by_role("option").first).to_contain_text("metrics.val_loss")
 
 
 def test_a_filter_is_completed_by_the_keyboard_and_kept_in_the_address(table: Page) -> None:
