@@ -11,7 +11,7 @@ from automl_site.errors import InvalidSpec, NotFound
 from tracking import live, stream
 from tracking.models import LogLine, MetricCounter, MetricSegment, Run, RunEvent
 from tracking.services.projects import jobs_project
-from tracking.services.runs import run_create, run_status_set
+from tracking.services.runs import run_create, run_status_set, run_update
 from tracking.stream import LogEntry, Point
 
 pytestmark = pytest.mark.django_db
@@ -236,6 +236,26 @@ def test_a_status_changes_once_with_an_event(run, django_assert_num_queries):
     assert run_status_set(run_id=run.pk, status="running")
     run.refresh_from_db()
     assert (run.ended_at, run.status_reason) == (None, "")
+
+
+def test_a_status_and_fields_changed_at_once_are_one_event(run, user):
+    Run.objects.filter(pk=run.pk).update(status="running")
+    changes = {"status": "failed", "status_reason": "out of memory", "name": "fern", "notes": "again with less"}
+    ended_at = datetime.now(UTC) - timedelta(hours=1)
+    run_update(user=user, run_id=run.pk, changes={**changes, "ended_at": ended_at})
+    (event,) = stream.read(run_id=run.pk, after=0)
+    assert event == {
+        "type": "run",
+        "id": 1,
+        "run_id": run.pk,
+        "status": "failed",
+        "status_reason": "out of memory",
+        "ended_at": stream.timestamp(ended_at),
+        "changed": ["name", "notes", "ended_at"],
+        "name": "fern",
+    }
+    run.refresh_from_db()
+    assert (run.status, run.status_reason, run.ended_at, run.name) == ("failed", "out of memory", ended_at, "fern")
 
 
 def test_an_unknown_status_is_refused_and_a_gone_run_is_left_alone(run):

@@ -65,7 +65,7 @@ def run_create(
 
 @transaction.atomic
 def run_update(*, user: User, run_id: int, changes: Mapping[str, Any]) -> Run:
-    """Set what is given of EDITABLE, and tell the run's stream; `environment` and `git` are kept beside the run.
+    """Set what is given of EDITABLE, with one event in the run's stream; `environment` and `git` are kept beside it.
 
     A status that ends the run sets `ended_at`, if `changes` does not; one that does not clears it. `ended_at: None` is
     the same as leaving it out.
@@ -77,11 +77,12 @@ def run_update(*, user: User, run_id: int, changes: Mapping[str, Any]) -> Run:
     """
     run = run_to_change(user=user, run_id=run_id)
     status, ended_at = changes.get("status"), changes.get("ended_at")
+    event: dict[str, Any] = {}
     if status is not None and status != run.status:
         if status == Run.Status.PENDING:
             raise InvalidSpec(errors={"status": [f"A run that is {run.status} cannot become pending again."]})
         holds.refuse_if_held(run_ids=[run.pk])
-        run_status_set(run_id=run.pk, status=status, reason=changes.get("status_reason") or "")
+        event |= _write_status(run.pk, status, reason=changes.get("status_reason") or "")
         run.refresh_from_db()
         changes = {field: value for field, value in changes.items() if field != "status_reason"}
     elif status is not None and run.silent_at is not None:
@@ -100,15 +101,17 @@ def run_update(*, user: User, run_id: int, changes: Mapping[str, Any]) -> Run:
         raise InvalidSpec(errors={"ended_at": [f"A run that is {run.status} has not ended; set its status too."]})
     fields = [field for field in EDITABLE if field != "status" and changes.get(field) is not None]
     _refuse_unkeepable(run, fields)
-    _write_fields(run, fields)
+    event |= _write_fields(run, fields)
+    if event:
+        stream.append(run_id=run.pk, changes={"run_id": run.pk, **event})
     environment_set(run_id=run.pk, environment=changes.get("environment"), git=changes.get("git"))
     return run
 
 
-def _write_fields(run: Run, fields: Sequence[str]) -> None:
-    """Write the fields of `run`, but not its status, and put the change into the stream."""
+def _write_fields(run: Run, fields: Sequence[str]) -> dict[str, Any]:
+    """Write the fields of `run`, but not its status; what the stream is to tell, nothing if nothing was written."""
     if not fields:
-        return
+        return {}
     run.updated_at = timezone.now()
     columns = ["archived_at" if field == "archived" else field for field in fields]
     values = {column: getattr(run, column) for column in columns}
@@ -116,7 +119,7 @@ def _write_fields(run: Run, fields: Sequence[str]) -> None:
         raise NotFound()
     told = {field: values[field] for field in values if field not in _NOT_IN_EVENTS}
     event = {name: stream.timestamp(value) if isinstance(value, datetime) else value for name, value in told.items()}
-    stream.append(run_id=run.pk, changes={"run_id": run.pk, "changed": list(fields), **event})
+    return {"changed": list(fields), **event}
 
 
 def unique_tags(tags: Sequence[str]) -> list[str]:
@@ -161,6 +164,17 @@ def run_status_set(*, run_id: int, status: str, reason: str = "") -> bool:
     Raises:
         InvalidSpec: no such status.
     """
+    event = _write_status(run_id, status, reason=reason)
+    if event:
+        stream.append(run_id=run_id, changes={"run_id": run_id, **event})
+    return bool(event)
+
+
+def _write_status(run_id: int, status: str, *, reason: str) -> dict[str, Any]:
+    """Change the run's status; what the stream is to tell, nothing where it has that status already, or is gone.
+
+    Raises InvalidSpec: no such status.
+    """
     if status not in Run.Status.values:
         raise InvalidSpec(errors={"status": [f"'{status}' is not one of {', '.join(Run.Status.values)}."]})
     now = timezone.now()
@@ -183,12 +197,9 @@ def run_status_set(*, run_id: int, status: str, reason: str = "") -> bool:
         )
     )
     if not changed:
-        return False
-    changes = {
-        "run_id": run_id,
+        return {}
+    return {
         "status": status,
         "status_reason": reason,
         "ended_at": stream.timestamp(ended_at) if ended_at else None,
     }
-    stream.append(run_id=run_id, changes=changes)
-    return True
