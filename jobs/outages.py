@@ -9,6 +9,7 @@ from typing import TypeVar
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from automl_site.errors import StorageError
+from datasets_app.storage.base import retried
 from jobs.failures import is_disk_full
 from trainers.protocol import Stopped
 
@@ -66,11 +67,13 @@ def until_stored(
     pause = FIRST_PAUSE
     while True:
         try:
-            if pause > FIRST_PAUSE:
-                is_back()
-            return action()
+            with retried():
+                if pause > FIRST_PAUSE:
+                    is_back()
+                return action()
         except StorageError as error:
             if is_disk_full(error) or time.monotonic() >= deadline:
+                logger.error("The file storage did not come back; %s is given up", what, exc_info=error)
                 raise
         if pause == FIRST_PAUSE:
             tell(f"The file storage is not available; {what} is tried again for up to {patience:g} seconds.")

@@ -5,6 +5,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -14,6 +15,8 @@ from automl_site.errors import StorageError, TooLarge
 logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1024 * 1024
+
+_is_retried: ContextVar[bool] = ContextVar("storage_is_retried", default=False)
 
 
 @dataclass(frozen=True)
@@ -136,5 +139,23 @@ def disk_errors(doing: str) -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
-        logger.exception("storage: %s", doing)
+        log_failure(doing, error)
         raise StorageError from error
+
+
+def log_failure(doing: str, error: Exception) -> None:
+    """Tell the operator what the storage did not do, and why: with the traceback, or within `retried` in one line."""
+    if _is_retried.get():
+        logger.warning("storage: %s: %s: %s", doing, type(error).__name__, str(error).strip().partition("\n")[0])
+    else:
+        logger.error("storage: %s", doing, exc_info=error)
+
+
+@contextmanager
+def retried() -> Iterator[None]:
+    """For who tries again what fails inside, and logs the last StorageError with its traceback when giving up."""
+    token = _is_retried.set(True)
+    try:
+        yield
+    finally:
+        _is_retried.reset(token)

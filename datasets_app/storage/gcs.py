@@ -1,6 +1,5 @@
 """Google Cloud Storage, through django-storages (requirements/gcs.txt). Credentials: Google's usual places."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,11 +11,9 @@ from google.auth.exceptions import GoogleAuthError
 from storages.backends.gcloud import GoogleCloudStorage
 
 from automl_site.errors import StorageError
-from datasets_app.storage.base import checked_key
+from datasets_app.storage.base import checked_key, log_failure
 from datasets_app.storage.cache import LocalCache
 from datasets_app.storage.objects import URL_SECONDS, ObjectStorage, Version, attachment
-
-logger = logging.getLogger(__name__)
 
 
 class GoogleObjectStorage(ObjectStorage):
@@ -69,5 +66,5 @@ def _google_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except (GoogleAPIError, GoogleAuthError, OSError) as error:
-        logger.exception("storage: %s", doing)
+        log_failure(doing, error)
         raise StorageError from error

@@ -3,7 +3,6 @@
 Credentials come from boto3's usual places (environment, profile, instance role).
 """
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +14,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from storages.backends.s3 import S3Storage
 
 from automl_site.errors import StorageError
-from datasets_app.storage.base import CHUNK_BYTES, checked_key
+from datasets_app.storage.base import CHUNK_BYTES, checked_key, log_failure
 from datasets_app.storage.cache import LocalCache
 from datasets_app.storage.objects import URL_SECONDS, ObjectStorage, Version, attachment
-
-logger = logging.getLogger(__name__)
 
 ABSENT = {"404", "NoSuchKey", "NotFound"}
 
@@ -112,5 +109,5 @@ def _s3_errors(doing: str) -> Iterator[None]:
     try:
         yield
     except (BotoCoreError, ClientError, Boto3Error, OSError) as error:
-        logger.exception("storage: %s", doing)
+        log_failure(doing, error)
         raise StorageError from error

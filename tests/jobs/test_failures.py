@@ -9,6 +9,7 @@ import pytest
 from django.db import InterfaceError, OperationalError, ProgrammingError
 
 from automl_site.errors import Forbidden, InvalidSpec, NotFound, StorageError, Unavailable
+from datasets_app.storage.base import disk_errors
 from jobs import outages
 from jobs.failures import EXIT_BROKEN, EXIT_STOPPED, Ended, Lost, json_safe, of_exception, of_exit, printable
 from jobs.lifecycle import Failure
@@ -250,3 +251,25 @@ def test_who_is_asked_to_stop_waits_for_no_storage(time):
     with pytest.raises(Stopped):
         stored(failing(1000, StorageError()), should_stop=lambda: time.now > 1)
     assert time.now < 2
+
+
+def test_each_try_is_a_line_of_the_log_and_giving_up_shows_where_it_failed(time, caplog):
+    def action():
+        with disk_errors("putting models/m"):
+            raise OSError(errno.EROFS, "Read-only file system")
+
+    with pytest.raises(StorageError):
+        stored(action, patience=1)
+    *tries, last = caplog.records
+    assert len(tries) == len(time.pauses) + 1 >= 4
+    sentence = "storage: putting models/m: OSError: [Errno 30] Read-only file system"
+    assert {(line.levelname, line.getMessage(), line.exc_info) for line in tries} == {("WARNING", sentence, None)}
+    assert (last.levelname, last.getMessage()) == ("ERROR", "The file storage did not come back; the copy is given up")
+    assert "OSError: [Errno 30]" in caplog.text.partition("is given up")[2]
+
+
+def test_what_nobody_tries_again_is_logged_where_it_failed(caplog):
+    with pytest.raises(StorageError), disk_errors("putting models/m"):
+        raise OSError(errno.EROFS, "Read-only file system")
+    (line,) = caplog.records
+    assert line.exc_info
