@@ -1,7 +1,7 @@
 """What the admin pages of all apps share."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -26,8 +26,8 @@ SEARCH_WORDS = 20
 SHOWN_CHARACTERS = 2000
 
 
-def shortened(field: str) -> Callable[[Any, Any], str]:
-    """A column for a JSON field that can hold megabytes: its beginning, and how much there is.
+def shortened(field: str, *, characters: int = SHOWN_CHARACTERS) -> Callable[[Any, Any], str]:
+    """A column for a JSON field that can hold megabytes: its first `characters`, and how many there are.
 
     As an attribute of an admin class it stands in `fields` and `readonly_fields` under the attribute's name.
     """
@@ -38,9 +38,9 @@ def shortened(field: str) -> Callable[[Any, Any], str]:
         if value is None:
             return "–"
         text = json.dumps(value, ensure_ascii=False)
-        if len(text) <= SHOWN_CHARACTERS:
+        if len(text) <= characters:
             return text
-        return f"{text[:SHOWN_CHARACTERS]}… (the first {SHOWN_CHARACTERS:,} of {len(text):,} characters)"
+        return f"{text[:characters]}… (the first {characters:,} of {len(text):,} characters)"
 
     return shown
 
@@ -89,7 +89,7 @@ class TruthAdmin(OperatorAdmin):
         return False
 
 
-def act_on_each(request: HttpRequest, rows: QuerySet, act: Callable[[Any], object], *, done: str) -> None:
+def act_on_each(request: HttpRequest, rows: Iterable[Any], act: Callable[[Any], object], *, done: str) -> None:
     """Call a service for each chosen row; say how many it was done to, and why not to the others."""
     count = 0
     for row in rows:

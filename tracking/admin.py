@@ -10,12 +10,14 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from automl_site.admin import OperatorAdmin, TruthAdmin, act_on_each
+from automl_site.admin import OperatorAdmin, TruthAdmin, act_on_each, shortened
 from automl_site.errors import Conflict
 from tracking import store
 from tracking.admin_forms import PasswordForm, ProjectForm, UserAddForm, UserChangeForm
 from tracking.models import (
     ApiKey,
+    Artifact,
+    ArtifactBlob,
     IdempotencyKey,
     LogLine,
     MetricChunk,
@@ -25,14 +27,22 @@ from tracking.models import (
     Project,
     ProjectMember,
     Run,
+    RunEnvironment,
     RunEvent,
+    SavedView,
     User,
     UserRate,
 )
 from tracking.services.accounts import api_key_revoke, user_activate, user_deactivate
+from tracking.services.saved_views import saved_view_delete
+from tracking.services.trash import project_restore, project_trash, run_restore, run_trash
 
 SPARKLINE_POINTS = 60
 SPARKLINE_SIZE = (160, 32)
+PAYLOAD_CHARACTERS = 200  # of an event, in the list
+# A run's own long fields: lists of what belongs to it show no more than its name.
+RUN_DEFER = ("config", "notes", "tags")
+OF_RUN_DEFER = tuple(f"run__{field}" for field in RUN_DEFER)
 
 
 @admin.register(User)
@@ -108,6 +118,7 @@ class ProjectAdmin(OperatorAdmin):
     readonly_fields = ("kind", "created_at", "updated_at", "deleted_at")
     form = ProjectForm
     inlines = [MemberInline]
+    actions = ["trash", "restore"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Project | None = None) -> tuple[str, ...]:
         # Each user has one project that jobs go to; it would be the new owner's second.
@@ -123,6 +134,20 @@ class ProjectAdmin(OperatorAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False  # the trash is the way; a cascade here would take runs and models along
+
+    @admin.action(description="Put the chosen projects into the trash")
+    def trash(self, request: HttpRequest, projects: QuerySet[Project]) -> None:
+        def trash(project: Project) -> None:
+            project_trash(user=request.user, project_id=project.pk)
+
+        act_on_each(request, projects, trash, done="trashed")
+
+    @admin.action(description="Restore the chosen projects from the trash")
+    def restore(self, request: HttpRequest, projects: QuerySet[Project]) -> None:
+        def restore(project: Project) -> None:
+            project_restore(user=request.user, project_id=project.pk)
+
+        act_on_each(request, projects, restore, done="restored")
 
 
 @admin.register(ProjectMember)
@@ -140,6 +165,81 @@ class RunAdmin(TruthAdmin):
     list_filter = ("status", ("deleted_at", admin.EmptyFieldListFilter), "created_at")
     search_fields = ("name", "project__name")
     list_select_related = ("project",)
+    list_defer = RUN_DEFER
+    exclude = ("config",)
+    readonly_fields = ("config_shown",)
+    actions = ["trash", "restore"]
+    config_shown = shortened("config")
+
+    @admin.action(description="Put the chosen runs into the trash")
+    def trash(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
+        act_on_each(request, runs, lambda run: run_trash(user=request.user, run_id=run.pk), done="trashed")
+
+    @admin.action(description="Restore the chosen runs from the trash")
+    def restore(self, request: HttpRequest, runs: QuerySet[Run]) -> None:
+        act_on_each(request, runs, lambda run: run_restore(user=request.user, run_id=run.pk), done="restored")
+
+
+@admin.register(RunEnvironment)
+class RunEnvironmentAdmin(TruthAdmin):
+    list_display = ("run", "project", "updated_at")
+    search_fields = ("run__name", "run__project__name")
+    list_filter = ("updated_at", "run__status")
+    list_select_related = ("run__project",)
+    list_defer = (*OF_RUN_DEFER, "environment", "git")
+    exclude = ("environment", "git")
+    readonly_fields = ("environment_shown", "git_shown")
+    environment_shown = shortened("environment")
+    git_shown = shortened("git")
+
+    @admin.display(description="project", ordering="run__project__name")
+    def project(self, row: RunEnvironment) -> str:
+        return row.run.project.name
+
+
+@admin.register(Artifact)
+class ArtifactAdmin(TruthAdmin):
+    list_display = ("path", "run", "version", "is_latest", "size", "created_at")
+    search_fields = ("path", "run__name", "blob__sha256")
+    list_filter = ("is_latest", "created_at")
+    list_select_related = ("run", "blob")
+    list_defer = OF_RUN_DEFER
+
+    @admin.display(description="bytes", ordering="blob__size_bytes")
+    def size(self, file: Artifact) -> int:
+        return file.blob.size_bytes
+
+
+@admin.register(ArtifactBlob)
+class ArtifactBlobAdmin(TruthAdmin):
+    list_display = ("sha256", "project", "size_bytes", "uses", "created_at")
+    search_fields = ("sha256", "key", "project__name")
+    list_filter = ("created_at",)
+    list_select_related = ("project",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ArtifactBlob]:
+        return super().get_queryset(request).annotate(file_count=Count("artifacts"))
+
+    @admin.display(description="files")
+    def uses(self, blob: ArtifactBlob) -> int:
+        return blob.file_count
+
+
+@admin.register(SavedView)
+class SavedViewAdmin(TruthAdmin):
+    list_display = ("name", "project", "owner", "is_shared", "updated_at")
+    search_fields = ("name", "project__name", "owner__username")
+    list_filter = ("is_shared", "updated_at")
+    list_select_related = ("project", "owner")
+    list_defer = ("address",)
+    actions = ["remove"]
+
+    @admin.action(description="Delete the chosen views")
+    def remove(self, request: HttpRequest, views: QuerySet[SavedView]) -> None:
+        def remove(view: SavedView) -> None:
+            saved_view_delete(user=request.user, project=view.project, view_id=view.pk)
+
+        act_on_each(request, views, remove, done="deleted")
 
 
 @admin.register(MetricSeries)
@@ -148,6 +248,7 @@ class MetricSeriesAdmin(TruthAdmin):
     search_fields = ("name", "run__name")
     list_filter = ("run__status",)
     list_select_related = ("run",)
+    list_defer = OF_RUN_DEFER
     # On a series' own page only: the points of fifty series would be fifty reads.
     readonly_fields = ("sparkline", "mean")
 
@@ -192,7 +293,8 @@ class MetricSegmentAdmin(TruthAdmin):
     search_fields = ("run__name",)
     list_filter = ("run__status",)
     list_select_related = ("run",)
-    list_defer = exclude = ("payload",)
+    exclude = ("payload",)
+    list_defer = ("payload", *OF_RUN_DEFER)
 
 
 @admin.register(MetricChunk)
@@ -201,7 +303,8 @@ class MetricChunkAdmin(TruthAdmin):
     search_fields = ("run__name", "series__name")
     list_filter = ("is_open",)
     list_select_related = ("run", "series")
-    list_defer = exclude = ("coarse", "payload")
+    exclude = ("coarse", "payload")
+    list_defer = (*exclude, *OF_RUN_DEFER)
 
 
 @admin.register(LogLine)
@@ -210,14 +313,20 @@ class LogLineAdmin(TruthAdmin):
     list_filter = ("level",)
     search_fields = ("message", "run__name")
     list_select_related = ("run",)
+    list_defer = OF_RUN_DEFER
 
 
 @admin.register(RunEvent)
 class RunEventAdmin(TruthAdmin):
-    list_display = ("run", "seq", "kind", "payload", "created_at")
+    list_display = ("run", "seq", "kind", "payload_begun", "created_at")
     list_filter = ("kind",)
     search_fields = ("run__name",)
     list_select_related = ("run",)
+    list_defer = OF_RUN_DEFER
+    exclude = ("payload",)
+    readonly_fields = ("payload_shown",)
+    payload_begun = shortened("payload", characters=PAYLOAD_CHARACTERS)
+    payload_shown = shortened("payload")
 
 
 @admin.register(IdempotencyKey)
@@ -226,6 +335,10 @@ class IdempotencyKeyAdmin(TruthAdmin):
     list_filter = ("created_at",)
     search_fields = ("key", "run__name", "user__username")
     list_select_related = ("user", "run")
+    list_defer = ("answer", *OF_RUN_DEFER)
+    exclude = ("answer",)
+    readonly_fields = ("answer_shown",)
+    answer_shown = shortened("answer")
 
 
 @admin.register(UserRate)

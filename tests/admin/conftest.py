@@ -1,5 +1,6 @@
 """Fixtures of the admin's tests: an operator, and at least one row of everything there is."""
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,11 +10,14 @@ from django.test import Client
 
 from jobs import lifecycle, queue
 from jobs.models import Lease
+from jobs.services.artifacts import artifact_put
 from tests.pages_server.things import Things, worker
 from tracking import store
 from tracking.models import IdempotencyKey, Project, ProjectMember, Run, User, UserRate
 from tracking.services.accounts import api_key_create
+from tracking.services.environments import environment_set
 from tracking.services.metrics import points_log
+from tracking.services.saved_views import saved_view_save
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +69,9 @@ def fill(things: Things, count: int, *, first: int = 0) -> None:
         run = Run.objects.create(project=project, name=f"run {number}")
         points_log(run_id=run.pk, points=[store.Point("loss", float(number))])
         store.fold_run(run.pk)
+        environment_set(run_id=run.pk, environment={"host": "greenhouse"}, git={"commit": "0" * 40, "diff": "+1"})
+        artifact_put(user=things.owner, run_id=run.pk, path="notes.txt", file=io.BytesIO(b"%d" % number))
+        saved_view_save(user=things.owner, project=project, name=f"view {number}", address="sort=name")
         IdempotencyKey.objects.create(user=member, run=run, key=f"key {number}", fingerprint="0", answer={})
         Group.objects.create(name=f"group {number}")
         Lease.objects.create(name=f"lease {number}", holder="here", renewed_at=lifecycle.database_now())

@@ -12,9 +12,20 @@ from django.test import Client
 
 from datasets_app.models import Dataset
 from jobs.models import Attempt, Job, TrainedModel
+from tests.admin.conftest import fill
 from tests.admin.test_walk import ADDED_BY_HAND, DELETED_BY_HAND, MODELS, address, name_of
 from tests.pages_server.things import Things
-from tracking.models import ApiKey, MetricSeries, Project, Run, User
+from tracking.models import (
+    ApiKey,
+    IdempotencyKey,
+    MetricSeries,
+    Project,
+    Run,
+    RunEnvironment,
+    RunEvent,
+    SavedView,
+    User,
+)
 from tracking.services.accounts import api_key_create
 from tracking.tokens import authenticate_token
 
@@ -134,6 +145,30 @@ def test_models_and_data_sets_go_to_the_trash_and_back(
     assert model.objects.live().filter(pk=row.pk).exists()
 
 
+def test_runs_and_projects_go_to_the_trash_and_back(admin_client: Client, everything: Things) -> None:
+    run = Run.objects.get(name="run 0")
+    for row in (run, run.project):
+        model = type(row)
+        assert "1 trashed." in act(admin_client, model, "trash", row)
+        assert not model.objects.live().filter(pk=row.pk).exists()
+        assert "1 restored." in act(admin_client, model, "restore", row)
+        assert model.objects.live().filter(pk=row.pk).exists()
+
+
+def test_a_run_and_a_project_with_a_live_job_are_not_trashed(admin_client: Client, things: Things) -> None:
+    job = things.running()
+    for row in (job.run, job.project):
+        assert "cancel it first" in act(admin_client, type(row), "trash", row)
+    assert Run.objects.live().filter(pk=job.run_id).exists()
+
+
+def test_saved_views_are_deleted(admin_client: Client, everything: Things) -> None:
+    fill(everything, 1, first=1)
+    (gone, kept) = SavedView.objects.order_by("pk")
+    assert "1 deleted." in act(admin_client, SavedView, "remove", gone)
+    assert list(SavedView.objects.all()) == [kept]
+
+
 def test_a_model_in_use_is_not_trashed(admin_client: Client, things: Things) -> None:
     job = things.inference()
     assert "cancel it first" in act(admin_client, TrainedModel, "trash", job.model)
@@ -205,6 +240,22 @@ def test_what_can_be_megabytes_is_shown_by_its_beginning_and_its_size(admin_clie
         assert page.count("(the first 2,000 of ") == (2 if row == prediction.model else 3)
     page = admin_client.get(address(Job, "change", prediction.pk)).content.decode()
     assert f"of {len(json.dumps(rows, ensure_ascii=False)):,} characters)" in page
+
+
+def test_what_a_run_was_made_with_is_shown_by_its_beginning_and_its_size(
+    admin_client: Client, everything: Things
+) -> None:
+    long = {"leaves": ["🌿" * 100] * 1000}
+    Run.objects.update(config=long)
+    RunEvent.objects.update(payload=long)
+    RunEnvironment.objects.update(environment=long, git=long)
+    IdempotencyKey.objects.update(answer=long)
+    for model, times in ((Run, 1), (RunEvent, 1), (RunEnvironment, 2), (IdempotencyKey, 1)):
+        page = admin_client.get(address(model, "change", model.objects.first().pk)).content.decode()
+        assert len(page) < 50_000
+        assert page.count("(the first 2,000 of ") == times
+    listed = admin_client.get(address(RunEvent, "changelist")).content.decode()
+    assert "(the first 200 of " in listed and len(listed) < 50_000
 
 
 def test_an_inference_is_named_by_its_model(admin_client: Client, things: Things) -> None:

@@ -14,10 +14,13 @@ from datasets_app.models import Dataset
 from jobs.models import Attempt, Job, JobLogLine, TrainedModel, Worker
 from tests.admin.conftest import fill
 from tests.pages_server.things import Things
-from tracking.models import ApiKey, LogLine, MetricSeries, Project, Run, RunEvent, User
+from tracking.models import ApiKey, Artifact, LogLine, MetricSeries, Project, Run, RunEvent, SavedView, User
 
 MOST_QUERIES = 12
-BULKY = ("input_data", "result", "error_details", "report", "schema", "analysis", "columns")
+BULKY = (
+    *("input_data", "result", "error_details", "report", "schema", "analysis", "columns"),
+    *("config", "notes", "environment", "git", "answer", "address"),
+)
 # django-rq's entry is no table: its pages are in test_queues.py.
 MODELS = [model for model in admin.site._registry if model._meta.app_label != "django_rq"]
 ADDED_BY_HAND = {"user", "group", "project", "projectmember", "userrate"}
@@ -117,6 +120,7 @@ def test_a_list_leaves_what_can_be_megabytes_in_the_database(
     ("model", "field"),
     [
         (ApiKey, "name"),
+        (Artifact, "path"),
         (Attempt, "reason"),
         (Dataset, "filename"),
         (Job, "error"),
@@ -127,6 +131,7 @@ def test_a_list_leaves_what_can_be_megabytes_in_the_database(
         (Project, "name"),
         (Run, "name"),
         (RunEvent, "payload"),
+        (SavedView, "name"),
         (TrainedModel, "name"),
         (User, "first_name"),
         (Worker, "host"),
