@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.utils import timezone
 
 from automl_site.errors import Forbidden, InvalidSpec, NotFound
@@ -62,13 +63,14 @@ def _refuse_unkeepable(project: Project) -> None:
         raise InvalidSpec(errors=errors)
 
 
+@transaction.atomic(savepoint=False)
 def jobs_project(user: User) -> Project:
-    """The private project that takes the runs of `user`'s jobs, made when first needed.
+    """The private project that takes the runs of `user`'s jobs, made when first needed; its row is locked.
 
     One that lies in the trash is taken out of it: a new job's run would be invisible there.
     """
     # The constraint of one a user makes this safe against a second request doing the same.
-    project, _ = Project.objects.get_or_create(
+    project, _ = Project.objects.select_for_update(no_key=True).get_or_create(
         owner=user, kind=Project.Kind.JOBS, defaults={"name": JOBS_PROJECT_NAME, "is_public": False}
     )
     if project.deleted_at is not None:
@@ -80,13 +82,18 @@ def jobs_project(user: User) -> Project:
 def project_for_submission(*, user: User, project_id: int | None) -> Project:
     """Where a job's run is to live: the project of that id, or without one the user's own project for jobs.
 
+    Must be called in the transaction that writes the job: it holds the project's row, so that whoever puts the project
+    into the trash waits, and then finds the job.
+
     Raises:
         NotFound: no such project, or not `user`'s to see.
         Forbidden: `user` may see it but not submit into it.
     """
     if project_id is None:
         return jobs_project(user)
-    project = Project.objects.visible_to(user).live().filter(pk=project_id).first()
+    # Not so strong that who adds runs to the project has to wait.
+    locked = Project.objects.select_for_update(no_key=True)
+    project = locked.visible_to(user).live().filter(pk=project_id).first()
     if project is None:
         raise NotFound(f"Project {project_id} not found")
     if not Project.objects.changeable_by(user).filter(pk=project.pk).exists():

@@ -58,6 +58,7 @@ def run_delete_forever(*, user: User, run_id: int) -> None:
     _remove_run(_trashed_run(user, run_id).pk)
 
 
+@transaction.atomic
 def project_trash(*, user: User, project_id: int) -> None:
     """Put a project with all that is in it into the trash.
 
@@ -66,9 +67,10 @@ def project_trash(*, user: User, project_id: int) -> None:
         Conflict: a job is alive in it; cancel it first.
     """
     project = project_to_own(user=user, project_id=project_id)
-    holds.refuse_if_held(project_ids=[project.pk])
     now = timezone.now()
+    # First the row, which who submits a job into the project holds, then the look at its jobs.
     Project.objects.live().filter(pk=project.pk).update(deleted_at=now, updated_at=now)
+    holds.refuse_if_held(project_ids=[project.pk])
     access.forget_on_commit()
 
 

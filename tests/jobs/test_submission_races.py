@@ -1,0 +1,96 @@
+"""A job submitted while its project goes into the trash: either the job is first, or the project is gone."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+
+from automl_site.errors import Conflict, NotFound
+from jobs.models import Job
+from jobs.services import submission
+from tests.jobs.conftest import TABLE
+from tracking import holds
+from tracking.models import Project, Run, User
+from tracking.services.projects import jobs_project, project_create
+from tracking.services.trash import project_trash
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# Seconds in which the other side would get through if nothing held it; where it is held, the test waits as long.
+HELD = 0.5
+
+
+class Other:
+    """What somebody else does at the same time, on a connection of its own; `error` is what it was refused with."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self.error: Exception | None = None
+        self._work = work
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def begin(self) -> None:
+        """Let it begin, in the middle of a transaction of ours."""
+        self._thread.start()
+        self._thread.join(HELD)
+
+    def end(self) -> None:
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._work()
+        except (Conflict, NotFound) as error:
+            self.error = error
+        finally:
+            connection.close()
+
+
+def training(user: User, project: Project | None) -> Job:
+    project_id = project.pk if project else None
+    return submission.training_submit(user=user, model_type="noop", data_path=TABLE, project_id=project_id)
+
+
+@pytest.mark.parametrize("is_own", [True, False], ids=["jobs_project", "other_project"])
+def test_a_project_is_not_trashed_under_a_job_that_is_being_submitted(user, table, monkeypatch, is_own):
+    project = jobs_project(user) if is_own else project_create(owner=user, name="garden")
+    trashing = Other(lambda: project_trash(user=user, project_id=project.pk))
+    make = submission.run_create
+
+    def slow(**fields):
+        trashing.begin()
+        return make(**fields)
+
+    monkeypatch.setattr(submission, "run_create", slow)
+    training(user, None if is_own else project)
+    trashing.end()
+    assert isinstance(trashing.error, Conflict) and "cancel it first" in trashing.error.message
+    assert Project.objects.live().filter(pk=project.pk).exists()
+    assert Run.objects.live().filter(job__status="pending").count() == 1
+
+
+def test_no_job_is_submitted_into_a_project_that_is_being_trashed(user, table, monkeypatch):
+    project = project_create(owner=user, name="garden")
+    submitting = Other(lambda: training(user, project))
+    check = holds.refuse_if_held
+
+    def slow(**held):
+        check(**held)
+        submitting.begin()
+
+    monkeypatch.setattr(holds, "refuse_if_held", slow)
+    project_trash(user=user, project_id=project.pk)
+    submitting.end()
+    assert isinstance(submitting.error, NotFound)
+    assert not Project.objects.live().exists()
+    assert not Job.objects.exists() and not Run.objects.exists()
+
+
+def test_a_project_that_is_kept_for_a_job_is_as_it_was(user, table):
+    project = project_create(owner=user, name="garden")
+    job = training(user, project)
+    with pytest.raises(Conflict, match=job.public_id):
+        project_trash(user=user, project_id=project.pk)
+    before, project = project, Project.objects.get(pk=project.pk)
+    assert (project.deleted_at, project.updated_at) == (None, before.updated_at)
