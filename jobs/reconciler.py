@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from jobs import lifecycle, queue, workspace
 from jobs.models import Job, JobStatus, Lease, Worker
 from jobs.outages import OUTAGE, forget_connection
+from jobs.services.artifact_trash import artifact_trash_sweep
 from jobs.services.artifacts import blob_sweep
 from tracking.services.heartbeats import silent_runs_fail
 from tracking.services.metrics import idempotency_sweep
@@ -84,6 +85,7 @@ class Reconciler:
             self._housekeeping_at = time.monotonic() + HOUSEKEEPING_EVERY
             self.forget_workers(now)
             trash_sweep()
+            artifact_trash_sweep()
             blob_sweep()
             idempotency_sweep()
             workspace.remove_ended()

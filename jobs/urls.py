@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.views import dashboard, jobs, models
+from jobs.views import dashboard, jobs, models, run_files
 
 urlpatterns = [
     path("ui/", dashboard.dashboard, name="dashboard"),
@@ -16,6 +16,12 @@ urlpatterns = [
     path("ui/jobs/<uuid:job_id>/log.txt", jobs.log_text, name="job-log"),
     path("ui/jobs/<uuid:job_id>/cancel/", jobs.cancel, name="job-cancel"),
     path("ui/jobs/<uuid:job_id>/again/", jobs.again, name="job-again"),
+    path("ui/runs/<int:run_id>/files.zip", run_files.archive, name="run-files-zip"),
+    path("ui/runs/<int:run_id>/files/trash/", run_files.trash, name="run-files-trash"),
+    path("ui/runs/<int:run_id>/files/restore/", run_files.restore, name="run-files-restore"),
+    path("ui/runs/<int:run_id>/files/purge/", run_files.purge, name="run-files-purge"),
+    path("ui/runs/<int:run_id>/file/<path:path>", run_files.file_page, name="run-file"),
+    path("ui/runs/<int:run_id>/raw/<path:path>", run_files.raw, name="run-file-raw"),
     path("ui/models/", models.models, name="models"),
     path("ui/models/<str:model_id>/", models.model, name="model"),
     path("ui/models/<str:model_id>/model.json", models.manifest, name="model-manifest"),

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Left
 
 if TYPE_CHECKING:
     from tracking.models import User
@@ -95,6 +96,22 @@ class RunQuerySet(ProjectScopedQuerySet):
 
 class RunScopedQuerySet(ProjectScopedQuerySet):
     project_path = "run__project"
+
+
+class ArtifactQuerySet(RunScopedQuerySet):
+    def live(self) -> Self:
+        """Not in the trash by themselves."""
+        return self.filter(deleted_at__isnull=True)
+
+    def trashed(self) -> Self:
+        return self.filter(deleted_at__isnull=False)
+
+    def at(self, path: str) -> Self:
+        """The file `path`, or all files in the folder `path`, which ends with a slash; "": all files."""
+        if path and not path.endswith("/"):
+            return self.filter(path=path)
+        # Not `startswith`: for SQLite's LIKE, A and a are one.
+        return self.alias(head=Left("path", len(path))).filter(head=path) if path else self
 
 
 class SavedViewQuerySet(ProjectScopedQuerySet):

@@ -1,8 +1,9 @@
 """What a run's page shows as commands to copy."""
 
 import shlex
+from urllib.parse import quote
 
-from tracking.models import Run
+from tracking.models import Artifact, Run
 
 
 def log_as_curl(run: Run, base: str) -> str:
@@ -31,6 +32,25 @@ def upload_as_curl(run: Run, base: str) -> str:
     return (
         f"curl -T model.pt {shlex.quote(f'{base}runs/{run.pk}/artifacts/checkpoints/model.pt')} \\\n"
         '  -H "Authorization: Bearer $AUTOML_TOKEN"'
+    )
+
+
+def download_as_curl(file: Artifact, base: str) -> str:
+    """Download this version of a file of a run."""
+    name = file.path.rpartition("/")[2]
+    address = f"{base}runs/{file.run_id}/artifacts/{quote(file.path)}?version={file.version}"
+    return f'curl -L -o {shlex.quote(name)} {shlex.quote(address)} \\\n  -H "Authorization: Bearer $AUTOML_TOKEN"'
+
+
+def upload_as_python(run: Run, base: str, username: str) -> str:
+    """Upload a file and a folder by the SDK."""
+    return (
+        "from ai_manager import AIManager\n\n"
+        f"manager = AIManager(project_name={run.project.name!r}, api_url={base.rstrip('/')!r},\n"
+        f'                    username={username!r}, password="…")\n'
+        f"with manager.run(id={run.pk}) as run:\n"
+        '    run.log_artifact("model.pt", path="checkpoints/model.pt")\n'
+        '    run.log_artifact("plots/")  # a folder with all that is in it'
     )
 
 

@@ -15,10 +15,9 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from automl_site.errors import Forbidden, InvalidSpec, NotFound
-from tracking import run_snippets, store
+from tracking import run_files, run_snippets, store
 from tracking.models import Run
 from tracking.run_cells import exported
-from tracking.selectors.artifacts import artifact_list
 from tracking.selectors.environments import environment_of
 from tracking.selectors.run_page import config_tree, job_of, may_change, trashed_run
 from tracking.selectors.runs import chart_series, log_lines, log_tail, run_get
@@ -28,7 +27,6 @@ MAX_POINTS = 20_000
 MAX_METRICS = 2000  # rows of the summary that a page shows; the CSV has all
 LOG_LINES = 1000
 LOWEST, HIGHEST = -(2**63), 2**63 - 1
-FILES = 500  # of a run that a page shows; the API lists all
 TABS = {
     "charts": "Charts",
     "log": "Log",
@@ -76,7 +74,7 @@ def run_page(request: HttpRequest, run: Run, *, status: int = 200, **more: Any) 
         "points_url": f"{reverse('compare-points')}?runs={run.pk}",
         "curl": run_snippets.log_as_curl(run, base),
         "python": run_snippets.log_as_python(run, base, request.user.get_username()),
-        **_tab_context(run, tab, base),
+        **_tab_context(request, run, tab, base),
         **more,
     }
     return render(request, "runs/run_detail.html", context, status=status)
@@ -88,7 +86,7 @@ def _with_tab(request: HttpRequest, tab: str) -> str:
     return f"?{query.urlencode()}"
 
 
-def _tab_context(run: Run, tab: str, base: str) -> dict[str, Any]:
+def _tab_context(request: HttpRequest, run: Run, tab: str, base: str) -> dict[str, Any]:
     if tab == "log":
         return {"lines": log_tail(run.pk, limit=LOG_LINES)}
     if tab == "config":
@@ -98,12 +96,7 @@ def _tab_context(run: Run, tab: str, base: str) -> dict[str, Any]:
         rows = store.summaries(run.pk)
         return {"metrics": rows[:MAX_METRICS], "metric_count": len(rows)}
     if tab == "files":
-        files = artifact_list(run=run)
-        return {
-            "files": files[:FILES],
-            "file_count": files.count(),
-            "upload_curl": run_snippets.upload_as_curl(run, base),
-        }
+        return run_files.files_tab(request, run, base)
     if tab == "environment":
         kept = environment_of(run)
         git = kept["git"]

@@ -1,15 +1,9 @@
 """The files of runs, an extension of the tracking contract. Bytes come and go as they are, in pieces."""
 
 import mimetypes
-import re
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, BinaryIO
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.utils.http import content_disposition_header
+from django.http import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -22,16 +16,15 @@ from api.base.serializers import StrictSerializer
 from api.tracking.documents import TIME, answered, sent
 from api.tracking.serializers import TrackingPageIn
 from api.tracking.views import FormsMixin, checked, page_response
-from automl_site.errors import StorageError, TooLarge
-from datasets_app.storage import get_storage
-from jobs.services.artifacts import artifact_delete, artifact_link, artifact_put, checked_path
+from automl_site.errors import TooLarge
+from jobs.downloads import download
+from jobs.services.artifact_trash import artifact_purge, artifact_trash
+from jobs.services.artifacts import artifact_link, artifact_put, checked_path
 from tracking.models import Artifact
 from tracking.selectors.artifacts import artifact_get, artifact_list
 from tracking.selectors.runs import run_get
 
-CHUNK_BYTES = 256 * 1024
 DIGEST_HEADER = "X-Content-SHA256"
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 ARTIFACT_IN = {"path": "checkpoints/last.safetensors", "sha256": DIGEST}
 ARTIFACT = {**ARTIFACT_IN, "version": 1, "size": 4, "content_type": "application/octet-stream", "created_at": TIME}
@@ -48,6 +41,10 @@ class TrackingArtifactListIn(TrackingPageIn):
 
 class TrackingArtifactVersionIn(serializers.Serializer):
     version = serializers.IntegerField(required=False, min_value=1, max_value=2**31 - 1)
+
+
+class TrackingArtifactDeleteIn(serializers.Serializer):
+    forever = serializers.BooleanField(default=False, help_text="Not into the trash; also what lies there already.")
 
 
 class TrackingArtifactOut(serializers.ModelSerializer):
@@ -125,10 +122,12 @@ class ArtifactViewSet(FormsMixin, ViewSet):
         run = run_get(user=request.user, run_id=int(run_id))
         return download(request._request, artifact_get(run=run, path=checked_path(_file_path(path)), **query))
 
-    @extend_schema(responses={204: None})
+    @extend_schema(parameters=[TrackingArtifactDeleteIn], responses={204: None})
     def destroy(self, request: Request, run_id: str, path: str) -> Response:
-        """Delete a file with all its versions."""
-        artifact_delete(user=request.user, run_id=int(run_id), path=checked_path(_file_path(path)))
+        """Put a file with all its versions into the trash, or with `forever=true` delete it for good."""
+        query = checked(TrackingArtifactDeleteIn, request.query_params)
+        delete = artifact_purge if query["forever"] else artifact_trash
+        delete(user=request.user, run_id=int(run_id), path=checked_path(_file_path(path)))
         return Response(status=204)
 
 
@@ -143,66 +142,3 @@ def _file_path(path: str) -> str:
 def _announced(request: Request) -> int | None:
     length = request.META.get("CONTENT_LENGTH") or ""
     return int(length) if length.isdigit() else None
-
-
-# --- Downloads -------------------------------------------------------------------------------------------------------
-def download(request: Any, file: Artifact) -> HttpResponseBase:
-    """The file's bytes as an attachment, never to be shown by the browser as a page of this site."""
-    name, size = file.path.rpartition("/")[2], file.blob.size_bytes
-    address = get_storage().download_url(file.blob.key, name)
-    if address is not None:
-        return HttpResponse(status=302, headers={"Location": address})
-    headers = {
-        "Content-Type": "application/octet-stream",
-        "Content-Disposition": content_disposition_header(True, name) or "attachment",
-        "Content-Security-Policy": "sandbox; default-src 'none'",
-        "X-Content-Type-Options": "nosniff",
-        "Accept-Ranges": "bytes",
-        "ETag": f'"{file.blob.sha256}"',
-    }
-    wanted = _wanted(request, size, headers["ETag"])
-    if wanted is None:
-        return HttpResponse(status=416, headers={**headers, "Content-Range": f"bytes */{size}"})
-    first, last = wanted
-    status = 200
-    if last - first + 1 < size:
-        status = 206
-        headers["Content-Range"] = f"bytes {first}-{last}/{size}"
-    headers["Content-Length"] = str(last - first + 1)
-    if request.method == "HEAD":
-        return HttpResponse(status=status, headers=headers)
-    try:
-        source = get_storage().open(file.blob.key)
-    except FileNotFoundError:
-        raise StorageError from None
-    source.seek(first)
-    pieces = _pieces(source, last - first + 1)
-    content = _in_thread(pieces) if isinstance(request, ASGIRequest) else pieces
-    return StreamingHttpResponse(content, status=status, headers=headers)
-
-
-def _wanted(request: Any, size: int, tag: str) -> tuple[int, int] | None:
-    """The first and last byte to send; the whole file where no single range is asked for. None: there are no such."""
-    whole = (0, size - 1)
-    found = _RANGE.fullmatch(request.headers.get("Range", "").strip())
-    if found is None or found[0] == "bytes=-" or request.headers.get("If-Range", tag) != tag:
-        return whole
-    if not found[1]:  # the last so many
-        count = min(int(found[2]), size)
-        return (size - count, size - 1) if count else None
-    first, last = int(found[1]), min(int(found[2] or size - 1), size - 1)
-    return (first, last) if first <= last else None
-
-
-def _pieces(source: BinaryIO, count: int) -> Iterator[bytes]:
-    with source:
-        while count > 0 and (piece := source.read(min(CHUNK_BYTES, count))):
-            count -= len(piece)
-            yield piece
-
-
-async def _in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Django would read a synchronous iterator to its end before sending any of it."""
-    read = sync_to_async(lambda: next(pieces, None), thread_sensitive=False)
-    while (piece := await read()) is not None:
-        yield piece

@@ -72,7 +72,7 @@ def artifact_put(
             raise InvalidSpec(f"{size:,} bytes were announced and {stage.size:,} came; send the file again.")
         if sha256 and stage.sha256 != sha256:
             raise InvalidSpec(errors={"sha256": [f"The bytes that came have {stage.sha256}; send the file again."]})
-        return _known(run, path, stage.sha256) or _store(run, path, stage)
+        return _known(user, run, path, stage.sha256) or _store(user, run, path, stage)
 
 
 def artifact_link(*, user: User, run_id: int, path: str, sha256: str) -> tuple[Artifact, bool]:
@@ -83,27 +83,10 @@ def artifact_link(*, user: User, run_id: int, path: str, sha256: str) -> tuple[A
         Forbidden, InvalidSpec: as for `artifact_put`.
     """
     run = run_to_change(user=user, run_id=run_id)
-    found = _known(run, checked_path(path), _checked_digest(sha256))
+    found = _known(user, run, checked_path(path), _checked_digest(sha256))
     if found is None:
         raise NotFound("The project does not have these bytes yet: PUT them.")
     return found
-
-
-@transaction.atomic
-def artifact_delete(*, user: User, run_id: int, path: str) -> None:
-    """Remove a file of the run with all its versions; bytes that no file names any more give their space back.
-
-    Raises NotFound, Forbidden.
-    """
-    run = run_to_change(user=user, run_id=run_id)
-    _lock(run)
-    files = Artifact.objects.filter(run=run, path=path)
-    blobs = list(files.order_by().values_list("blob_id", flat=True).distinct())
-    if not files.delete()[0]:
-        raise NotFound("The run has no such file.")
-    for pk in sorted(blobs):
-        _release(pk)
-    stream.append(run_id=run.pk, changes={"run_id": run.pk, "changed": ["artifacts"], "artifact": path})
 
 
 def blob_sweep(*, limit: int = BLOBS_A_SWEEP) -> int:
@@ -113,7 +96,7 @@ def blob_sweep(*, limit: int = BLOBS_A_SWEEP) -> int:
     removed = 0
     for pk in list(unused[:limit]):
         with transaction.atomic():
-            removed += _release(pk)
+            removed += release_blob(pk)
     return removed
 
 
@@ -138,19 +121,20 @@ def _refuse_over_quota(project_id: int, size: int) -> None:
     used = ArtifactBlob.objects.filter(project_id=project_id).aggregate(used=Sum("size_bytes"))["used"] or 0
     if used + size > quota:
         raise TooLarge(
-            f"The project's files have {used:,} bytes; with {size:,} more they would pass the {quota:,} allowed.",
+            f"The project's files have {used:,} bytes; with {size:,} more they would pass the {quota:,} allowed. "
+            "Delete some for good: what lies in the trash counts.",
             details={"max_bytes": quota, "size_bytes": used + size},
         )
 
 
-def _known(run: Run, path: str, sha256: str) -> tuple[Artifact, bool] | None:
+def _known(user: User, run: Run, path: str, sha256: str) -> tuple[Artifact, bool] | None:
     with transaction.atomic():
-        _lock(run)
+        lock_run(run)
         blob = ArtifactBlob.objects.select_for_update().filter(project_id=run.project_id, sha256=sha256).first()
-        return None if blob is None else _attach(run, path, blob)
+        return None if blob is None else _attach(user, run, path, blob)
 
 
-def _store(run: Run, path: str, stage: StagedFile) -> tuple[Artifact, bool]:
+def _store(user: User, run: Run, path: str, stage: StagedFile) -> tuple[Artifact, bool]:
     _refuse_over_quota(run.project_id, stage.size)
     key = f"artifacts/{run.project_id}/{secrets.token_hex(16)}/data"
     storage = get_storage()
@@ -158,11 +142,11 @@ def _store(run: Run, path: str, stage: StagedFile) -> tuple[Artifact, bool]:
     try:
         storage.put_file(key, stage.path)
         with transaction.atomic():
-            _lock(run)
+            lock_run(run)
             blob, made = ArtifactBlob.objects.select_for_update().get_or_create(
                 project_id=run.project_id, sha256=stage.sha256, defaults={"key": key, "size_bytes": stage.size}
             )
-            attached = _attach(run, path, blob)
+            attached = _attach(user, run, path, blob)
         stored = made
         return attached
     finally:
@@ -170,29 +154,31 @@ def _store(run: Run, path: str, stage: StagedFile) -> tuple[Artifact, bool]:
             _delete_keys([key])
 
 
-def _lock(run: Run) -> None:
+def lock_run(run: Run) -> None:
     """Runs are locked before blobs, everywhere. Raises NotFound: it went into the trash meanwhile."""
     # PostgreSQL locks no row of a question that only asks whether there is one.
     if not list(Run.objects.select_for_update().filter(pk=run.pk, deleted_at__isnull=True).values_list("pk")):
         raise NotFound()
 
 
-def _attach(run: Run, path: str, blob: ArtifactBlob) -> tuple[Artifact, bool]:
+def _attach(user: User, run: Run, path: str, blob: ArtifactBlob) -> tuple[Artifact, bool]:
     """Make the blob the latest version of the file. The rows of the run and the blob are locked."""
     files = Artifact.objects.filter(run=run)
     latest = files.filter(path=path, is_latest=True).select_related("blob").first()
     if latest is not None and latest.blob_id == blob.pk:
         return latest, False
     if files.count() >= MAX_FILES:
-        raise InvalidSpec(f"A run has at most {MAX_FILES:,} files, all versions counted; delete some first.")
+        raise InvalidSpec(
+            f"A run has at most {MAX_FILES:,} files, all versions and the trash counted; delete some for good first."
+        )
     version = (files.filter(path=path).aggregate(last=Max("version"))["last"] or 0) + 1
     files.filter(path=path, is_latest=True).update(is_latest=False)
-    made = Artifact.objects.create(run=run, path=path, blob=blob, version=version)
+    made = Artifact.objects.create(run=run, path=path, blob=blob, version=version, created_by=user)
     stream.append(run_id=run.pk, changes={"run_id": run.pk, "changed": ["artifacts"], "artifact": path})
     return made, True
 
 
-def _release(blob_id: int) -> bool:
+def release_blob(blob_id: int) -> bool:
     """Remove the blob if no file names it. Must be called in a transaction."""
     blob = ArtifactBlob.objects.select_for_update().filter(pk=blob_id).first()
     if blob is None or blob.artifacts.exists():

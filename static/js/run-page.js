@@ -6,7 +6,8 @@
 //   [data-live-status], [data-live-elapsed], [data-connection]   the state, the time since the start, the connection
 //   form[data-keep-state]   its `next` is the page's address, with what the reader has set since it was loaded
 //
-// On `document.body` it dispatches `run-changed` when the run's row has changed, and `run-metrics` when points came in.
+// On `document.body` it dispatches `run-changed` when the run's row has changed, `run-metrics` when points came in,
+// and `run-files` when files did.
 
 import { ChartSource } from "./chart-source.js";
 import { setStatus, toast } from "./dom.js";
@@ -16,6 +17,7 @@ import { LogView } from "./log-view.js";
 import { startFinding } from "./run-find.js";
 
 const SUMMARY_EVERY = 2000; // ms at least between two readings of the summary
+const FILES_EVERY = 1000; // … and of the files
 
 class RunPage {
   constructor(root) {
@@ -57,7 +59,16 @@ class RunPage {
       return;
     }
     if (message.name) for (const node of document.querySelectorAll("[data-run-name]")) node.textContent = message.name;
-    this.refreshHeader();
+    if (message.changed?.includes("artifacts")) this.filesSoon();
+    else this.refreshHeader();
+  }
+
+  /** Many files come one after the other. */
+  filesSoon() {
+    this.filesTimer ??= setTimeout(() => {
+      this.filesTimer = null;
+      document.body.dispatchEvent(new CustomEvent("run-files"));
+    }, FILES_EVERY);
   }
 
   /** Read the header anew, but not while somebody is typing into it. */

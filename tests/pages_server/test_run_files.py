@@ -1,10 +1,14 @@
 """A run's page: its files and what it was made with, as text that no browser takes for markup."""
 
 import io
+import zipfile
 
 import pytest
 
+from jobs.selectors import archives
 from jobs.services.artifacts import artifact_put
+from tests.services.test_previews import png
+from tracking.models import Artifact, ProjectMember
 from tracking.services.environments import environment_set
 from tracking.services.projects import project_create
 from tracking.services.runs import run_create
@@ -20,11 +24,19 @@ def run(user):
 
 
 @pytest.fixture
+def put(user, run):
+    def put(path, content=b"hello"):
+        return artifact_put(user=user, run_id=run.pk, path=path, file=io.BytesIO(content))[0]
+
+    return put
+
+
+@pytest.fixture
 def page(client, user, run):
     client.force_login(user)
 
-    def page(tab):
-        answer = client.get(f"/ui/runs/{run.pk}/?tab={tab}")
+    def page(tab, more=""):
+        answer = client.get(f"/ui/runs/{run.pk}/?tab={tab}{more}")
         assert answer.status_code == 200
         return answer.content.decode()
 
@@ -32,18 +44,125 @@ def page(client, user, run):
 
 
 def test_without_files_the_page_tells_how_to_upload_one(page, run):
-    assert f"/runs/{run.pk}/artifacts/checkpoints/model.pt" in page("files")
-
-
-def test_files_are_listed_and_downloaded_with_the_session(client, page, user, run):
-    artifact_put(user=user, run_id=run.pk, path="a b/<b>.html", file=io.BytesIO(EVIL.encode()))
     text = page("files")
-    assert "a b/&lt;b&gt;.html" in text
+    assert f"/runs/{run.pk}/artifacts/checkpoints/model.pt" in text
+    assert "run.log_artifact(" in text
+
+
+def test_files_are_listed_by_folder_and_downloaded_with_the_session(client, page, run, put):
+    put("a b/<b>.html", EVIL.encode())
+    text = page("files")
+    assert "a%20b/" in text
+    assert "&lt;b&gt;" not in text
+    text = page("files", "&folder=a%20b/")
+    assert "&lt;b&gt;.html" in text
+    assert "by ann" in text
     address = f"/runs/{run.pk}/artifacts/a%20b/%3Cb%3E.html"
     assert address in text
     answer = client.get(address)
     assert b"".join(answer.streaming_content).decode() == EVIL
     assert answer["Content-Type"] == "application/octet-stream"
+
+
+def test_files_are_found_and_sorted(page, put):
+    for path in ("a/one.txt", "a/two.txt", "b.txt"):
+        put(path, path.encode())
+    text = page("files", "&q=TWO")
+    assert "a/two.txt" in text
+    assert "b.txt" not in text
+    assert "has “zzz” in its path" in page("files", "&q=zzz")
+    assert "Nothing lies in this folder" in page("files", "&folder=nowhere")
+    for odd in ("&sort=zzz", "&page=x", "&folder=../..", "&folder=/", "&q=%25_", "&page=99999999999999999999"):
+        page("files", odd)
+
+
+def test_a_files_page_shows_its_source_and_its_versions(client, page, run, put):
+    put("x/evil.html", b"old one")
+    put("x/evil.html", EVIL.encode())
+    page("files")
+    answer = client.get(f"/ui/runs/{run.pk}/file/x/evil.html")
+    text = answer.content.decode()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert EVIL not in text
+    assert "Version 1" in text
+    old = client.get(f"/ui/runs/{run.pk}/file/x/evil.html?version=1").content.decode()
+    assert "old one" in old
+    assert "version 1, not the latest" in old
+    for path in ("x/other", "x/evil.html?version=9", "x/evil.html?version=x", "../../x", "x/evil.html/"):
+        assert client.get(f"/ui/runs/{run.pk}/file/{path}").status_code == 404
+
+
+def test_only_pictures_and_media_are_given_to_the_browser_and_in_a_sandbox(client, page, run, put):
+    put("ok.png", png())
+    put("evil.svg", b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>")
+    put("evil.png", EVIL.encode())
+    page("files")
+    answer = client.get(f"/ui/runs/{run.pk}/raw/ok.png")
+    assert (answer.status_code, answer["Content-Type"]) == (200, "image/png")
+    assert answer["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+    assert answer["X-Content-Type-Options"] == "nosniff"
+    assert b"".join(answer.streaming_content) == png()
+    part = client.get(f"/ui/runs/{run.pk}/raw/ok.png", headers={"Range": "bytes=0-7"})
+    assert (part.status_code, b"".join(part.streaming_content)) == (206, png()[:8])
+    for path in ("evil.svg", "evil.png", "none"):
+        assert client.get(f"/ui/runs/{run.pk}/raw/{path}").status_code == 404
+
+
+def test_a_folder_comes_as_a_zip(client, page, run, put, monkeypatch):
+    for path, content in (("a/b/x", b"one"), ("a/y", b"two"), ("z", b"three")):
+        put(path, content)
+    page("files")
+    for folder, names in (("a/", ["b/x", "y"]), ("", ["a/b/x", "a/y", "z"])):
+        answer = client.get(f"/ui/runs/{run.pk}/files.zip?folder={folder}")
+        with zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))) as archive:
+            assert archive.testzip() is None
+            assert sorted(archive.namelist()) == names
+            assert archive.read(names[0]) == b"one"
+    assert client.get(f"/ui/runs/{run.pk}/files.zip?folder=none").status_code == 404
+    monkeypatch.setattr(archives, "MAX_BYTES", 5)
+    assert client.get(f"/ui/runs/{run.pk}/files.zip").status_code == 413
+
+
+def test_a_folder_goes_into_the_trash_and_the_page_takes_it_back(client, page, run, put):
+    put("a/x")
+    put("b")
+    page("files")
+    answer = client.post(f"/ui/runs/{run.pk}/files/trash/", {"path": "a/", "in_folder": ""}, follow=True)
+    text = answer.content.decode()
+    assert "a/ is in the trash" in text
+    assert answer.context["page_obj"].paginator.count == 1
+    undo = answer.context["files_undo"]
+    assert "a/x" in page("files", "&trash=1")
+    client.post(f"/ui/runs/{run.pk}/files/restore/", {"path": undo["path"], "at": undo["at"]})
+    assert Artifact.objects.live().count() == 2
+    for sent in ({}, {"path": "no"}, {"path": "../"}, {"path": "a\0"}):
+        assert client.post(f"/ui/runs/{run.pk}/files/trash/", sent).status_code == 302
+    assert client.post(f"/ui/runs/{run.pk}/files/restore/", {"path": "b", "at": "nonsense"}).status_code == 302
+    assert Artifact.objects.live().count() == 2
+
+
+def test_the_trash_is_emptied(client, page, run, put):
+    put("x")
+    put("y")
+    page("files")
+    client.post(f"/ui/runs/{run.pk}/files/trash/", {"path": "x"})
+    client.post(f"/ui/runs/{run.pk}/files/purge/")
+    assert list(Artifact.objects.values_list("path", flat=True)) == ["y"]
+    assert "The trash is empty" in page("files", "&trash=1")
+
+
+def test_strangers_see_no_file_and_viewers_change_none(client, run, put, make_user):
+    put("x", b"secret")
+    bob = make_user("bob")
+    client.force_login(bob)
+    pages = [f"/ui/runs/{run.pk}/{place}" for place in ("file/x", "raw/x", "files.zip")]
+    assert [client.get(address).status_code for address in pages] == [404] * 3
+    ProjectMember.objects.create(project=run.project, user=bob, role="viewer")
+    assert b"secret" in client.get(pages[0]).content
+    assert b"files/trash/" not in client.get(pages[0]).content
+    for act in ("trash", "restore", "purge"):
+        client.post(f"/ui/runs/{run.pk}/files/{act}/", {"path": "x"})
+    assert Artifact.objects.live().count() == 1
 
 
 def test_the_environment_is_shown_as_text(page, run):

@@ -11,7 +11,8 @@ from django.db import connection
 from automl_site.errors import Forbidden, InvalidSpec, NotFound, StorageError, TooLarge
 from datasets_app.storage import FolderStorage, get_storage
 from jobs.services import artifacts
-from jobs.services.artifacts import artifact_delete, artifact_link, artifact_put, blob_sweep, checked_path
+from jobs.services.artifact_trash import artifact_purge, artifact_trash
+from jobs.services.artifacts import artifact_link, artifact_put, blob_sweep, checked_path
 from tests.services.s3 import s3_client, s3_server, s3_storage  # noqa: F401 (fixtures)
 from tracking.models import Artifact, ArtifactBlob, Project, ProjectMember, Run
 from tracking.selectors.artifacts import artifact_get, artifact_list
@@ -71,7 +72,7 @@ def test_in_a_bucket_too_bytes_are_kept_once_and_deleted_with_their_last_file(
     assert content_of(file) == b"hello"
     for path, left in (("a", True), ("b", False)):
         with django_capture_on_commit_callbacks(execute=True):
-            artifact_delete(user=user, run_id=run.pk, path=path)
+            artifact_purge(user=user, run_id=run.pk, path=path)
         assert get_storage().exists(file.blob.key) is left
 
 
@@ -96,7 +97,7 @@ def test_a_viewer_writes_nothing(make_user, put, run):
     for act in (
         lambda: artifact_put(user=bob, run_id=run.pk, path="x", file=io.BytesIO(b"")),
         lambda: artifact_link(user=bob, run_id=run.pk, path="x", sha256="0" * 64),
-        lambda: artifact_delete(user=bob, run_id=run.pk, path="a/b.txt"),
+        lambda: artifact_trash(user=bob, run_id=run.pk, path="a/b.txt"),
     ):
         with pytest.raises(Forbidden):
             act()

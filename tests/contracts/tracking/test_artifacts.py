@@ -108,7 +108,11 @@ def test_an_older_version_stays_and_goes_with_the_file(api: Api, files: str) -> 
     assert raw(api, f"{files}/x?version=3")[0].status_code == 404
     assert raw(api, f"{files}/x?version=x")[0].status_code == 400
     assert api.call("DELETE", f"{files}/x").status == 204
-    assert api.call("DELETE", f"{files}/x").status == 404
+    assert [api.call(method, f"{files}/x").status for method in ("DELETE", "GET")] == [404, 404]
+    assert raw(api, f"{files}/x?version=1")[0].status_code == 404
+    assert Artifact.objects.trashed().count() == 2
+    assert api.call("DELETE", f"{files}/x?forever=maybe").status == 400
+    assert api.call("DELETE", f"{files}/x?forever=true").status == 204
     assert not Artifact.objects.exists()
 
 
