@@ -5,6 +5,7 @@ Everything goes the way a user's script would: sign in, upload, submit, follow, 
 
 import argparse
 import csv
+import ctypes
 import io
 import json
 import os
@@ -25,6 +26,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 HELD_OUT = 20
 SEED = 7
+PR_SET_PDEATHSIG = 1
 
 
 class DemoFailed(Exception):
@@ -194,6 +196,11 @@ def wait_ready(api: Api, platform: subprocess.Popen[bytes], log: Path, *, timeou
     raise DemoFailed(f"the platform was not ready within {timeout:g} s; its last words:\n{tail(log)}")
 
 
+def end_with_parent() -> None:
+    """Between fork and exec: have the kernel stop the platform in order, however this script ends (Linux, prctl(2))."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+
+
 def tail(log: Path, lines: int = 15) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
 
@@ -221,12 +228,16 @@ def main() -> int:
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=end_with_parent,
         )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signum, lambda signum, _: sys.exit(128 + signum))
     try:
         print(f"Starting the platform in {data} …", flush=True)
         wait_ready(api, platform, log)
-        answer = subprocess.run([*manage, "operator", "--json"], env=environment, check=True, capture_output=True)
+        answer = subprocess.run([*manage, "operator", "--json"], env=environment, capture_output=True, text=True)
+        if answer.returncode:
+            raise DemoFailed(f"the operator could not be made:\n{answer.stderr}")
         operator = json.loads(answer.stdout)
         print(f"Ready at {api.address} after {time.monotonic() - started:.1f} s")
         api.login(operator["username"], operator["password"])

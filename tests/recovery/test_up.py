@@ -26,17 +26,22 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 STARTS = 60.0  # seconds; a loaded machine is slow to import
 
 
+def outside_the_tests() -> dict[str, str]:
+    """The environment of a user's shell: nothing that the tests set."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("AUTOML_") and k not in SERVICES}
+    return {**clean, "DJANGO_SETTINGS_MODULE": "automl_site.settings"}
+
+
 class Up:
     """One `manage.py up`, in a session of its own."""
 
     def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
         self.data = data
         self.log = data.parent / f"{len(list(data.parent.glob('*.log')))}.log"
-        clean = {k: v for k, v in os.environ.items() if not k.startswith("AUTOML_") and k not in SERVICES}
         with self.log.open("wb") as sink:
             self.process = subprocess.Popen(
                 [sys.executable, str(ROOT / "manage.py"), "up", "--data", str(data), "--bind", ":0", *arguments],
-                env={**clean, "DJANGO_SETTINGS_MODULE": "automl_site.settings", **environment},
+                env={**outside_the_tests(), **environment},
                 stdout=sink,
                 stderr=sink,
                 start_new_session=True,
