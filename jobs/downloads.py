@@ -1,7 +1,7 @@
 """Files of runs as answers: whole or by `Range`, as attachments or, where that is safe, to be shown by the browser."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import BinaryIO
 
 from asgiref.sync import sync_to_async
@@ -11,6 +11,7 @@ from django.utils.http import content_disposition_header
 
 from automl_site.errors import StorageError
 from datasets_app.storage import get_storage
+from jobs.selectors.archives import ZipEntry, zip_pieces
 from tracking.models import Artifact
 
 CHUNK_BYTES = 256 * 1024
@@ -25,6 +26,26 @@ def download(request: HttpRequest, file: Artifact) -> HttpResponseBase:
     return _answer(request, file, "application/octet-stream", as_attachment=True)
 
 
+def download_key(request: HttpRequest, key: str) -> HttpResponseBase:
+    """A file of the storage that is no run's: whole, as an attachment. Raises StorageError."""
+    name = key.rpartition("/")[2]
+    address = get_storage().download_url(key, name)
+    if address is not None:
+        return HttpResponse(status=302, headers={"Location": address})
+    try:
+        path = get_storage().local_path(key)
+        headers = {
+            "Content-Type": "application/octet-stream",
+            "Content-Disposition": content_disposition_header(True, name) or "attachment",
+            "Content-Length": str(size := path.stat().st_size),
+            "Content-Security-Policy": "sandbox; default-src 'none'",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return streamed(request, _pieces(path.open("rb"), size), headers)
+    except FileNotFoundError:
+        raise StorageError from None
+
+
 def inline(request: HttpRequest, file: Artifact, content_type: str) -> HttpResponseBase:
     """The same bytes for an <img>, <audio> or <video> of ours, of a type in which nothing runs.
 
@@ -37,6 +58,16 @@ def streamed(request: HttpRequest, pieces: Iterator[bytes], headers: dict[str, s
     """The pieces as one answer, each made as it is sent."""
     content = _in_thread(pieces) if isinstance(request, ASGIRequest) else pieces
     return StreamingHttpResponse(content, headers=headers)
+
+
+def zipped(request: HttpRequest, entries: Sequence[ZipEntry], filename: str) -> HttpResponseBase:
+    """The files as one zip. Raises NotFound where there are none, TooLarge."""
+    headers = {
+        "Content-Type": "application/zip",
+        "Content-Disposition": f'attachment; filename="{filename}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    return streamed(request, zip_pieces(entries), headers)
 
 
 def _name(file: Artifact) -> str:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from jobs.views import dashboard, jobs, models, run_files
+from jobs.views import dashboard, jobs, model_files, models, run_files
 
 urlpatterns = [
     path("ui/", dashboard.dashboard, name="dashboard"),
@@ -25,6 +25,8 @@ urlpatterns = [
     path("ui/models/", models.models, name="models"),
     path("ui/models/<str:model_id>/", models.model, name="model"),
     path("ui/models/<str:model_id>/model.json", models.manifest, name="model-manifest"),
+    path("ui/models/<str:model_id>/files.zip", model_files.archive, name="model-files-zip"),
+    path("ui/models/<str:model_id>/file/<path:path>", model_files.file, name="model-file"),
     path("ui/models/<str:model_id>/try/", models.try_model, name="model-try"),
     path("ui/models/<str:model_id>/try/<uuid:job_id>/", models.try_result, name="model-try-result"),
     path("ui/models/<str:model_id>/trash/", models.trash, name="model-trash"),

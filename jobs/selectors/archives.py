@@ -3,12 +3,15 @@
 import io
 import stat
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import BinaryIO
 
 from automl_site.errors import NotFound, StorageError, TooLarge
 from datasets_app.storage import get_storage
+from tracking.models import Artifact
 
 MAX_BYTES = 64 * 1024**3  # of the files of one zip; more are fetched one by one
 CHUNK_BYTES = 1024 * 1024
@@ -16,12 +19,17 @@ CHUNK_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class ZipEntry:
-    """A file of a zip: its name in there, where its bytes lie in the storage, its size in bytes, its time."""
+    """A file of a zip: its name there, what opens it (FileNotFoundError: it is gone), its size in bytes, its time."""
 
     name: str
-    key: str
+    open: Callable[[], BinaryIO]
     size: int
     time: datetime
+
+
+def blob_entry(name: str, file: Artifact) -> ZipEntry:
+    """A file of a run as `name`."""
+    return ZipEntry(name, partial(get_storage().open, file.blob.key), file.blob.size_bytes, file.created_at)
 
 
 def zip_pieces(entries: Sequence[ZipEntry]) -> Iterator[bytes]:
@@ -43,14 +51,13 @@ def zip_pieces(entries: Sequence[ZipEntry]) -> Iterator[bytes]:
 
 def _pieces(entries: Sequence[ZipEntry]) -> Iterator[bytes]:
     sink = _Sink()
-    storage = get_storage()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
         for entry in entries:
             info = zipfile.ZipInfo(entry.name, date_time=entry.time.timetuple()[:6])
             info.external_attr = (stat.S_IFREG | 0o644) << 16
             info.file_size = entry.size  # so that a large one gets 64-bit fields
             try:
-                source = storage.open(entry.key)
+                source = entry.open()
             except FileNotFoundError:
                 raise StorageError from None
             with source, archive.open(info, "w") as target:

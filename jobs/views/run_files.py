@@ -14,8 +14,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST, require_safe
 
 from automl_site.errors import DomainError, NotFound, StorageError
-from jobs.downloads import inline, streamed
-from jobs.selectors.archives import ZipEntry, zip_pieces
+from jobs.downloads import inline, zipped
+from jobs.selectors.archives import blob_entry
 from jobs.selectors.previews import Preview, media_type, preview_of
 from jobs.services.artifact_trash import artifact_purge, artifact_restore, artifact_trash
 from tracking.artifact_kinds import kind_label
@@ -74,17 +74,8 @@ def archive(request: HttpRequest, run_id: int) -> HttpResponseBase:
     run = visible_run(request, run_id)
     folder = request.GET.get("folder", "").strip("/")
     folder = f"{folder}/" if folder else ""
-    entries = [
-        ZipEntry(file.path[len(folder) :], file.blob.key, file.blob.size_bytes, file.created_at)
-        for file in artifact_list(run=run, prefix=folder)
-    ]
-    name = f"run-{run.pk}-files.zip"
-    headers = {
-        "Content-Type": "application/zip",
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "X-Content-Type-Options": "nosniff",
-    }
-    return streamed(request, zip_pieces(entries), headers)
+    entries = [blob_entry(file.path[len(folder) :], file) for file in artifact_list(run=run, prefix=folder)]
+    return zipped(request, entries, f"run-{run.pk}-files.zip")
 
 
 def _file(request: HttpRequest, run: Run, path: str) -> Artifact:

@@ -5,6 +5,7 @@ import zipfile
 
 import pytest
 
+from datasets_app.storage import get_storage
 from jobs.selectors import archives
 from jobs.services.artifacts import artifact_put
 from tests.services.test_previews import png
@@ -163,6 +164,30 @@ def test_strangers_see_no_file_and_viewers_change_none(client, run, put, make_us
     for act in ("trash", "restore", "purge"):
         client.post(f"/ui/runs/{run.pk}/files/{act}/", {"path": "x"})
     assert Artifact.objects.live().count() == 1
+
+
+def test_the_models_of_a_job_stand_beside_its_runs_files(signed_in, things, data_root, bobs):
+    model = things.model()
+    folder = data_root / "trained"
+    (folder / "parts").mkdir(parents=True)
+    (folder / "model.json").write_text("{}")
+    (folder / "parts" / "w.bin").write_bytes(b"weights")
+    get_storage().put_folder(f"models/{model.public_id}", folder)
+    text = signed_in.get(f"/ui/runs/{model.run_id}/?tab=files").content.decode()
+    for path in ("model.json", "parts/w.bin"):
+        assert f"/ui/models/{model.public_id}/file/{path}" in text
+    answer = signed_in.get(f"/ui/models/{model.public_id}/file/parts/w.bin")
+    assert b"".join(answer.streaming_content) == b"weights"
+    assert answer["Content-Type"] == "application/octet-stream"
+    answer = signed_in.get(f"/ui/models/{model.public_id}/files.zip")
+    with zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))) as archive:
+        assert sorted(archive.namelist()) == ["model.json", "parts/w.bin"]
+    for path in ("file/../../x", "file/none", "file/parts"):
+        assert signed_in.get(f"/ui/models/{model.public_id}/{path}").status_code == 404
+    theirs = bobs.model()
+    get_storage().put_folder(f"models/{theirs.public_id}", folder)
+    for path in ("file/model.json", "files.zip"):
+        assert signed_in.get(f"/ui/models/{theirs.public_id}/{path}").status_code == 404
 
 
 def test_the_environment_is_shown_as_text(page, run):
