@@ -1,50 +1,18 @@
 """A job submitted while its project goes into the trash: either the job is first, or the project is gone."""
 
-import threading
-from collections.abc import Callable
-
 import pytest
-from django.db import connection
 
 from automl_site.errors import Conflict, NotFound
 from jobs.models import Job
 from jobs.services import submission
 from tests.jobs.conftest import TABLE
+from tests.meanwhile import Meanwhile
 from tracking import holds
 from tracking.models import Project, Run, User
 from tracking.services.projects import jobs_project, project_create
 from tracking.services.trash import project_trash
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-# Seconds in which the other side would get through if nothing held it; where it is held, the test waits as long.
-HELD = 0.5
-
-
-class Other:
-    """What somebody else does at the same time, on a connection of its own; `error` is what it was refused with."""
-
-    def __init__(self, work: Callable[[], object]) -> None:
-        self.error: Exception | None = None
-        self._work = work
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def begin(self) -> None:
-        """Let it begin, in the middle of a transaction of ours."""
-        self._thread.start()
-        self._thread.join(HELD)
-
-    def end(self) -> None:
-        self._thread.join(60)
-        assert not self._thread.is_alive()
-
-    def _run(self) -> None:
-        try:
-            self._work()
-        except (Conflict, NotFound) as error:
-            self.error = error
-        finally:
-            connection.close()
 
 
 def training(user: User, project: Project | None) -> Job:
@@ -55,7 +23,7 @@ def training(user: User, project: Project | None) -> Job:
 @pytest.mark.parametrize("is_own", [True, False], ids=["jobs_project", "other_project"])
 def test_a_project_is_not_trashed_under_a_job_that_is_being_submitted(user, table, monkeypatch, is_own):
     project = jobs_project(user) if is_own else project_create(owner=user, name="garden")
-    trashing = Other(lambda: project_trash(user=user, project_id=project.pk))
+    trashing = Meanwhile(lambda: project_trash(user=user, project_id=project.pk))
     make = submission.run_create
 
     def slow(**fields):
@@ -72,7 +40,7 @@ def test_a_project_is_not_trashed_under_a_job_that_is_being_submitted(user, tabl
 
 def test_no_job_is_submitted_into_a_project_that_is_being_trashed(user, table, monkeypatch):
     project = project_create(owner=user, name="garden")
-    submitting = Other(lambda: training(user, project))
+    submitting = Meanwhile(lambda: training(user, project))
     check = holds.refuse_if_held
 
     def slow(**held):

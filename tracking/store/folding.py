@@ -74,9 +74,8 @@ def fold_run(run_id: int) -> int:
 def _replace(
     run_id: int, segments: _Segments, replaced: list[int], closed: list[int], chunks: list[MetricChunk]
 ) -> int:
-    there = Run.objects.live().filter(pk=run_id).exists()
     if (
-        there
+        _keep(run_id)
         and _delete(MetricSegment, segments.pks) == len(segments.pks)
         and _delete(MetricChunk, replaced) == len(replaced)
         and _close(closed) == len(closed)
@@ -85,6 +84,16 @@ def _replace(
         return len(segments.pks)
     transaction.set_rollback(True)
     return 0
+
+
+def _keep(run_id: int) -> bool:
+    """Whether the run is there, outside of the trash; until the transaction ends, its row then does not go."""
+    if connection.vendor == "postgresql":
+        # The lock that a chunk's foreign key takes anyway, but before the points' rows, as everybody else takes them.
+        # It lets others log into the run; Django's own, for an update, would not.
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT 1 FROM {Run._meta.db_table} WHERE id = %s FOR KEY SHARE", [run_id])  # noqa: S608
+    return Run.objects.live().filter(pk=run_id).exists()
 
 
 def _insert(chunks: Sequence[MetricChunk]) -> None:
