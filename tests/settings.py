@@ -15,7 +15,7 @@ os.environ.pop("REDIS_URL", None)
 from automl_site.settings import *  # noqa: E402, F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-# Static files are looked for when they are asked for: every test client would list all of them before its first request.
+# Static files are looked for when they are asked for: each test client would list them all before its first request.
 WHITENOISE_AUTOREFRESH = True
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405
