@@ -19,7 +19,8 @@ FILES_ROOT = DATA_DIR / "files"  # the contracts' `/data`
 
 PROFILE = env.str("AUTOML_PROFILE", default="development")
 PRODUCTION = PROFILE == "production"
-ROLE = env.str("AUTOML_ROLE", default="command")  # web | worker | reconciler | command: set by the supervisor
+# web | worker | reconciler: set by `up` for its children. supervisor: `up` itself. command: all other commands.
+ROLE = env.str("AUTOML_ROLE", default="supervisor" if sys.argv[1:2] == ["up"] else "command")
 DEBUG = env.bool("DEBUG", default=False) and not PRODUCTION
 
 SECRET_KEY = env.str("SECRET_KEY", default="") or ("" if PRODUCTION else site_env.secret_key(DATA_DIR))
@@ -40,7 +41,8 @@ INSTALLED_APPS = [
     "datasets_app",
     "jobs",
     "api",
-    "django.contrib.admin",
+    # Who answers no request registers no admin pages: they import every form, service and trainer's config.
+    "django.contrib.admin" if ROLE in ("web", "command") else "django.contrib.admin.apps.SimpleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

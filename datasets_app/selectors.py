@@ -1,19 +1,15 @@
 """Reads of data sets. All go through `visible_to`."""
 
-from itertools import islice
 from typing import Any
 
 from django.core.paginator import Page, Paginator
 
-from automl_site.errors import DatasetError, NotFound
-from datasets_app import paths, tables
-from datasets_app.analysis import json_value
+from automl_site.errors import NotFound
+from datasets_app import paths
 from datasets_app.models import Dataset
 from datasets_app.querysets import DatasetQuerySet
-from trainers.tabular.values import MISSING, TRUE
 
 PAGE_SIZE = 25
-PREVIEW_BLOCK_BYTES = 256 * 1024  # read for a preview first; more only where the rows are longer
 
 
 def dataset_get(*, user: Any, public_id: str) -> Dataset:
@@ -54,60 +50,10 @@ def dataset_list(
 
 def preview(*, dataset: Dataset, limit: int) -> list[dict[str, Any]]:
     """The first `limit` rows, as JSON has them; missing values are None. Raises DatasetError, StorageError."""
-    path = paths.of_dataset(dataset).local()
-    if dataset.format == Dataset.Format.PARQUET:
-        with tables.open_parquet(path, filename=dataset.filename) as file:
-            return _parquet_rows(file, dataset, limit)
-    dialect = tables.CsvDialect(names=dataset.columns, **dataset.analysis["dialect"])
-    kinds = [dataset.schema[name]["kind"] for name in dataset.columns]
-    for block_bytes in (PREVIEW_BLOCK_BYTES, tables.BLOCK_BYTES):
-        rows: list[dict[str, Any]] = []
-        try:
-            for batch in tables.csv_batches(path, dialect, filename=dataset.filename, block_bytes=block_bytes):
-                columns = [column.to_pylist() for column in batch.slice(0, limit - len(rows)).columns]
-                for values in zip(*columns, strict=True):
-                    typed = map(_typed, values, kinds)
-                    rows.append(dict(zip(dataset.columns, typed, strict=True)))
-                if len(rows) >= limit:
-                    break
-            return rows
-        except DatasetError:
-            if block_bytes == tables.BLOCK_BYTES:
-                raise
-    return []
+    # Imported here: it brings Arrow and polars, which take as long to load as all the rest of a web process.
+    from datasets_app.preview import first_rows
 
-
-def _parquet_rows(file: Any, dataset: Dataset, limit: int) -> list[dict[str, Any]]:
-    positions = {file.schema_arrow.names.index(name): name for name in tables.plain_columns(file)}
-    rows: list[dict[str, Any]] = []
-    for batch in islice(tables.parquet_batches(file, filename=dataset.filename, max_rows=limit), limit):
-        for row in batch.slice(0, limit - len(rows)).to_pylist():
-            rows.append(
-                {
-                    name: json_value(row[positions[index]]) if index in positions else "(nested)"
-                    for index, name in enumerate(dataset.columns)
-                }
-            )
-        if len(rows) >= limit:
-            break
-    return rows
-
-
-def _typed(text: str, kind: str) -> Any:
-    """A CSV cell as its column's kind has it; one that does not fit the kind stays text."""
-    trimmed = text.strip()
-    if trimmed.lower() in MISSING:
-        return None
-    try:
-        if kind == "integer":
-            return int(trimmed)
-        if kind == "number":
-            return json_value(float(trimmed))
-    except ValueError:
-        return text
-    if kind == "boolean":
-        return trimmed.lower() in TRUE
-    return text
+    return first_rows(dataset=dataset, limit=limit)
 
 
 def columns(*, dataset: Dataset) -> list[dict[str, Any]]:

@@ -4,19 +4,20 @@ import logging
 import re
 import secrets
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from automl_site.errors import Conflict, Forbidden, InvalidSpec
-from datasets_app import tables
-from datasets_app.analysis import Analysis, analyse
 from datasets_app.models import Blob, Dataset
 from datasets_app.paths import BLOBS
 from datasets_app.storage import get_storage
 from datasets_app.storage.staging import StagedFile, staged
+
+if TYPE_CHECKING:
+    from datasets_app.analysis import Analysis
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,10 @@ def dataset_upload(*, owner: Any, file: BinaryIO, filename: str, format: str | N
         DatasetError: the file cannot be read as a table. Nothing of it is kept.
         StorageError: the storage did not take it.
     """
+    # Imported here: they bring Arrow and polars, which take as long to load as all the rest of a web process.
+    from datasets_app import tables
+    from datasets_app.analysis import analyse
+
     name = clean_filename(filename)
     wanted = _checked_format(format)
     with staged(file, max_bytes=settings.MAX_UPLOAD_BYTES) as stage:
@@ -41,7 +46,7 @@ def dataset_upload(*, owner: Any, file: BinaryIO, filename: str, format: str | N
         return _store(owner=owner, stage=stage, filename=name, format=found_format, analysis=analysis)
 
 
-def _store(*, owner: Any, stage: StagedFile, filename: str, format: str, analysis: Analysis) -> Dataset:
+def _store(*, owner: Any, stage: StagedFile, filename: str, format: str, analysis: "Analysis") -> Dataset:
     facts = {
         "owner": owner,
         "filename": filename,

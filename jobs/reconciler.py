@@ -21,6 +21,7 @@ from jobs import lifecycle, queue, workspace
 from jobs.models import Job, JobStatus, Lease, Worker
 from jobs.outages import OUTAGE, forget_connection
 from jobs.services.artifact_trash import artifact_trash_sweep
+from jobs.services.artifact_uploads import upload_sweep
 from jobs.services.artifacts import blob_sweep
 from tracking.services.heartbeats import silent_runs_fail
 from tracking.services.metrics import idempotency_sweep
@@ -86,6 +87,7 @@ class Reconciler:
             self.forget_workers(now)
             trash_sweep()
             artifact_trash_sweep()
+            upload_sweep()
             blob_sweep()
             idempotency_sweep()
             workspace.remove_ended()

@@ -1,10 +1,12 @@
 """Files of runs. Their bytes lie in the storage, which `jobs.services.artifacts` writes."""
 
+import secrets
+
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
-from tracking.querysets import ArtifactQuerySet, ProjectScopedQuerySet
+from tracking.querysets import ArtifactQuerySet, ProjectScopedQuerySet, RunScopedQuerySet
 
 
 class ArtifactBlob(models.Model):
@@ -58,3 +60,54 @@ class Artifact(models.Model):
 
     def __str__(self) -> str:
         return self.path
+
+
+def new_upload_id() -> str:
+    return secrets.token_hex(16)
+
+
+class ArtifactUpload(models.Model):
+    """A file that comes in pieces, which lie in the storage until all of them are there.
+
+    `received_bytes` grows piece by piece and is the offset at which the next one begins. An upload whose run is gone,
+    or that nobody has gone on with for a day, is cleared away with its pieces.
+    """
+
+    public_id = models.CharField(max_length=32, unique=True, default=new_upload_id, editable=False)
+    run = models.ForeignKey("tracking.Run", null=True, on_delete=models.SET_NULL, related_name="uploads")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    path = models.CharField(max_length=500)
+    sha256 = models.CharField(max_length=64)
+    size_bytes = models.BigIntegerField()
+    received_bytes = models.BigIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    touched_at = models.DateTimeField(auto_now_add=True, db_index=True)  # when a piece came last
+
+    objects = RunScopedQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(received_bytes__gte=0, received_bytes__lte=F("size_bytes")), name="upload_within_its_size"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.received_bytes} of {self.size_bytes} bytes"
+
+
+class ArtifactPiece(models.Model):
+    """Bytes of an upload from `offset` on."""
+
+    upload = models.ForeignKey(ArtifactUpload, on_delete=models.CASCADE, related_name="pieces")
+    offset = models.BigIntegerField()
+    size_bytes = models.PositiveIntegerField()
+    key = models.CharField(max_length=200, unique=True)  # in the storage
+
+    class Meta:
+        ordering = ["upload", "offset"]
+        constraints = [models.UniqueConstraint(fields=["upload", "offset"], name="artifact_piece_once")]
+
+    def __str__(self) -> str:
+        return f"{self.size_bytes} bytes from {self.offset}"

@@ -397,5 +397,5 @@ class MetricCounter(models.Model):
 
 
 # Django looks for models here.
-from tracking.artifact_models import Artifact, ArtifactBlob  # noqa: E402, F401
+from tracking.artifact_models import Artifact, ArtifactBlob, ArtifactPiece, ArtifactUpload  # noqa: E402, F401
 from tracking.environment_models import RunEnvironment  # noqa: E402, F401

@@ -96,7 +96,7 @@ class ArtifactViewSet(FormsMixin, ViewSet):
     )
     def update(self, request: Request, run_id: str, path: str) -> Response:
         """Upload a file: the body is its bytes. Other bytes make the next version; the same ones answer 200."""
-        size = _announced(request)
+        size = announced_size(request)
         if size is not None and size > settings.MAX_UPLOAD_BYTES:
             raise TooLarge(
                 f"The file has {size:,} bytes; at most {settings.MAX_UPLOAD_BYTES:,} are taken.",
@@ -139,6 +139,7 @@ def _file_path(path: str) -> str:
     return path.removesuffix("/")  # with the slash that any address may end with
 
 
-def _announced(request: Request) -> int | None:
+def announced_size(request: Request) -> int | None:
+    """Bytes of the body, where the sender says how many they are."""
     length = request.META.get("CONTENT_LENGTH") or ""
     return int(length) if length.isdigit() else None

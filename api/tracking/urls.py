@@ -7,11 +7,13 @@ from api.tracking.artifacts import ArtifactViewSet
 from api.tracking.auth_views import LoginView, MeView, RefreshView, RegisterView
 from api.tracking.export_views import ExportViewSet
 from api.tracking.metric_views import MetricViewSet
+from api.tracking.uploads import UploadViewSet
 from api.tracking.views import MemberViewSet, ProjectViewSet, RunViewSet
 
 # So many digits fit into 64 bits: what is no id is an unknown path.
 PROJECT = "projects/(?P<project_id>[0-9]{1,18})"
 RUN = "runs/(?P<run_id>[0-9]{1,18})"
+UPLOAD = f"{RUN}/uploads/(?P<upload_id>[0-9a-f]{{32}})"
 METRICS = "metrics/(?P<run_id>[0-9]{1,18})"
 CHANGE: dict[str, Any] = {"put": "update", "patch": "update", "delete": "destroy"}
 
@@ -44,6 +46,13 @@ urlpatterns = [
         ArtifactViewSet.as_view({"get": "retrieve", "put": "update", "delete": "destroy"}),
         name="tracking-artifact",
     ),
+    contract_path(f"{RUN}/uploads", UploadViewSet.as_view({"post": "create"}), name="tracking-uploads"),
+    contract_path(
+        UPLOAD,
+        UploadViewSet.as_view({"get": "retrieve", "patch": "append", "delete": "destroy"}),
+        name="tracking-upload",
+    ),
+    contract_path(f"{UPLOAD}/complete", UploadViewSet.as_view({"post": "complete"}), name="tracking-upload-complete"),
     contract_path(METRICS, MetricViewSet.as_view({"get": "list", "post": "create"}), name="tracking-metrics"),
     contract_path(f"{METRICS}/batch", MetricViewSet.as_view({"post": "batch"}), name="tracking-metrics-batch"),
     contract_path(f"{METRICS}/summary", MetricViewSet.as_view({"get": "summary"}), name="tracking-metrics-summary"),

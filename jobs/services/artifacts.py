@@ -18,7 +18,7 @@ from automl_site.errors import InvalidSpec, NotFound, StorageError, TooLarge
 from datasets_app.storage import get_storage
 from datasets_app.storage.staging import StagedFile, staged
 from tracking import stream, text
-from tracking.models import Artifact, ArtifactBlob, Run, User
+from tracking.models import Artifact, ArtifactBlob, ArtifactUpload, Run, User
 from tracking.selectors.runs import run_to_change
 
 logger = logging.getLogger(__name__)
@@ -50,12 +50,19 @@ def checked_path(path: str) -> str:
 
 
 def artifact_put(
-    *, user: User, run_id: int, path: str, file: BinaryIO, size: int | None = None, sha256: str = ""
+    *,
+    user: User,
+    run_id: int,
+    path: str,
+    file: BinaryIO,
+    size: int | None = None,
+    sha256: str = "",
+    reserved: int = 0,
 ) -> tuple[Artifact, bool]:
     """Keep the stream's bytes as the run's file `path`; the file, and whether this made a new version.
 
     The same bytes again make none: an upload whose answer was lost may be repeated. `size` (bytes) and `sha256` (hex)
-    are what the sender announced, if it did.
+    are what the sender announced, if it did; `reserved` bytes of the project's quota are held for them already.
 
     Raises:
         NotFound, Forbidden: `user` may not see or not change the run.
@@ -64,15 +71,15 @@ def artifact_put(
         StorageError: the storage did not take it.
     """
     run = run_to_change(user=user, run_id=run_id)
-    path, sha256 = checked_path(path), _checked_digest(sha256)
+    path, sha256 = checked_path(path), checked_digest(sha256)
     if size is not None:
-        _refuse_over_quota(run.project_id, size)
+        refuse_over_quota(run.project_id, size - reserved)
     with staged(file, max_bytes=settings.MAX_UPLOAD_BYTES) as stage:
         if size is not None and stage.size != size:
             raise InvalidSpec(f"{size:,} bytes were announced and {stage.size:,} came; send the file again.")
         if sha256 and stage.sha256 != sha256:
             raise InvalidSpec(errors={"sha256": [f"The bytes that came have {stage.sha256}; send the file again."]})
-        return _known(user, run, path, stage.sha256) or _store(user, run, path, stage)
+        return _known(user, run, path, stage.sha256) or _store(user, run, path, stage, reserved)
 
 
 def artifact_link(*, user: User, run_id: int, path: str, sha256: str) -> tuple[Artifact, bool]:
@@ -83,7 +90,7 @@ def artifact_link(*, user: User, run_id: int, path: str, sha256: str) -> tuple[A
         Forbidden, InvalidSpec: as for `artifact_put`.
     """
     run = run_to_change(user=user, run_id=run_id)
-    found = _known(user, run, checked_path(path), _checked_digest(sha256))
+    found = _known(user, run, checked_path(path), checked_digest(sha256))
     if found is None:
         raise NotFound("The project does not have these bytes yet: PUT them.")
     return found
@@ -104,21 +111,25 @@ def clear_blobs(project_id: int) -> None:
     """Delete the project's bytes once the transaction that removes its rows has committed."""
     keys = list(ArtifactBlob.objects.filter(project_id=project_id).values_list("key", flat=True))
     if keys:
-        transaction.on_commit(partial(_delete_keys, keys))
+        transaction.on_commit(partial(delete_keys, keys))
 
 
-def _checked_digest(sha256: str) -> str:
+def checked_digest(sha256: str) -> str:
+    """In lower case; "" stays. Raises InvalidSpec."""
     digest = sha256.strip().lower()
     if digest and (len(digest) != 64 or not set(digest) <= set("0123456789abcdef")):
         raise InvalidSpec(errors={"sha256": ["It must be 64 hexadecimal digits."]})
     return digest
 
 
-def _refuse_over_quota(project_id: int, size: int) -> None:
+def refuse_over_quota(project_id: int, size: int) -> None:
+    """Raises TooLarge, where `size` more bytes would not fit beside the project's files and what is on its way."""
     quota = settings.PROJECT_QUOTA_BYTES
     if not quota:
         return
-    used = ArtifactBlob.objects.filter(project_id=project_id).aggregate(used=Sum("size_bytes"))["used"] or 0
+    kept = ArtifactBlob.objects.filter(project_id=project_id).aggregate(used=Sum("size_bytes"))["used"] or 0
+    coming = ArtifactUpload.objects.filter(run__project_id=project_id).aggregate(used=Sum("size_bytes"))["used"] or 0
+    used = kept + coming
     if used + size > quota:
         raise TooLarge(
             f"The project's files have {used:,} bytes; with {size:,} more they would pass the {quota:,} allowed. "
@@ -134,8 +145,8 @@ def _known(user: User, run: Run, path: str, sha256: str) -> tuple[Artifact, bool
         return None if blob is None else _attach(user, run, path, blob)
 
 
-def _store(user: User, run: Run, path: str, stage: StagedFile) -> tuple[Artifact, bool]:
-    _refuse_over_quota(run.project_id, stage.size)
+def _store(user: User, run: Run, path: str, stage: StagedFile, reserved: int) -> tuple[Artifact, bool]:
+    refuse_over_quota(run.project_id, stage.size - reserved)
     key = f"artifacts/{run.project_id}/{secrets.token_hex(16)}/data"
     storage = get_storage()
     stored = False
@@ -151,7 +162,7 @@ def _store(user: User, run: Run, path: str, stage: StagedFile) -> tuple[Artifact
         return attached
     finally:
         if not stored:  # the same bytes came twice at once and the other was first, or the database refused
-            _delete_keys([key])
+            delete_keys([key])
 
 
 def lock_run(run: Run) -> None:
@@ -184,11 +195,12 @@ def release_blob(blob_id: int) -> bool:
     if blob is None or blob.artifacts.exists():
         return False
     blob.delete()
-    transaction.on_commit(partial(_delete_keys, [blob.key]))
+    transaction.on_commit(partial(delete_keys, [blob.key]))
     return True
 
 
-def _delete_keys(keys: Sequence[str]) -> None:
+def delete_keys(keys: Sequence[str]) -> None:
+    """Delete these files of the storage, whose rows are gone; what it keeps is told in the log."""
     for key in keys:
         try:
             get_storage().delete(key)

@@ -198,7 +198,7 @@ def test_an_upload_costs_a_fixed_number_of_queries(user: object, django_assert_m
 
 
 def test_a_preview_reads_rows_longer_than_its_first_block(user: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selectors, "PREVIEW_BLOCK_BYTES", 1000)
+    monkeypatch.setattr("datasets_app.preview.FIRST_BLOCK_BYTES", 1000)
     dataset = upload(user, b"a,b\n" + b"x" * 5000 + b",1\ny,2\n")
     rows = selectors.preview(dataset=dataset, limit=10)
     assert [(len(row["a"]), row["b"]) for row in rows] == [(5000, 1), (1, 2)]

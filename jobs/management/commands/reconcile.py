@@ -16,6 +16,7 @@ FOLD_ENDS_IN = 5.0  # seconds
 
 class Command(BaseCommand):
     help = "Queue the jobs of dead workers again, and keep a wake-up in Redis for each pending job."
+    requires_system_checks = []  # they import every view there is; `manage.py check` and the lint make them
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="one round, judging silent attempts at once")

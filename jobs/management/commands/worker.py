@@ -25,6 +25,7 @@ EXIT_NOTHING_TO_SERVE = 78
 
 class Command(BaseCommand):
     help = "Run training or inference jobs of the queues that this machine can serve."
+    requires_system_checks = []  # they import every view there is; `manage.py check` and the lint make them
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--kind", choices=Worker.Kind.values, default=Worker.Kind.TRAINING)
