@@ -1,9 +1,9 @@
 """Files of runs in pieces, an extension of the tracking contract: what breaks off goes on where it was."""
 
-from datetime import datetime
+from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -65,7 +65,8 @@ class TrackingUploadOut(serializers.ModelSerializer):
     def get_max_piece(self, upload: ArtifactUpload) -> int:
         return MAX_PIECE
 
-    def get_expires_at(self, upload: ArtifactUpload) -> datetime:
+    @extend_schema_field(OpenApiTypes.DATETIME)
+    def get_expires_at(self, upload: ArtifactUpload) -> Any:
         return NaiveUtcDateTimeField().to_representation(upload.touched_at + KEPT)
 
 

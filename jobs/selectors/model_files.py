@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import BinaryIO
 
 from automl_site.errors import NotFound, StorageError
 from datasets_app.storage import get_storage
@@ -53,9 +55,13 @@ def model_entries(*, model: TrainedModel) -> list[ZipEntry]:
     except FileNotFoundError:
         raise NotFound("The model has no files.") from None
     return [
-        ZipEntry(path, partial((root / path).open, "rb"), (root / path).stat().st_size, model.created_at)
+        ZipEntry(path, partial(_open, root / path), (root / path).stat().st_size, model.created_at)
         for path in get_storage().folder_files(folder)
     ]
+
+
+def _open(path: Path) -> BinaryIO:
+    return path.open("rb")
 
 
 def _folder(model: TrainedModel) -> str:

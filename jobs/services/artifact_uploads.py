@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from django.conf import settings
 from django.db import transaction
@@ -132,15 +132,16 @@ def upload_complete(*, user: User, run_id: int, upload_id: str) -> tuple[Artifac
     _refuse_offset(upload, upload.size_bytes)
     keys = list(upload.pieces.order_by("offset").values_list("key", flat=True))
     try:
-        put = artifact_put(
-            user=user,
-            run_id=run_id,
-            path=upload.path,
-            file=io.BufferedReader(_Joined(keys)),
-            size=upload.size_bytes,
-            sha256=upload.sha256,
-            reserved=upload.size_bytes,
-        )
+        with _Joined(keys) as whole:
+            put = artifact_put(
+                user=user,
+                run_id=run_id,
+                path=upload.path,
+                file=cast(BinaryIO, whole),
+                size=upload.size_bytes,
+                sha256=upload.sha256,
+                reserved=upload.size_bytes,
+            )
     except InvalidSpec as error:
         if "sha256" in error.errors:
             _remove(upload)
