@@ -1,7 +1,8 @@
 """Appending the points of many requests, to any number of runs, with a fixed number of statements.
 
-What `stream.append` does for one run at a time, for the ingest path (tracking/services/ingest.py). Statements are
-written out here: for a single point the ORM would cost more than the database.
+What `stream.append` does for one run at a time, for the ingest path (tracking/services/ingest.py). A run whose series
+the cache knows is written at once, on the condition that its `seq` is what the cache saw last; any other is locked and
+read first. The statements stand in tracking/store_statements.py.
 """
 
 import math
@@ -14,13 +15,12 @@ import numpy as np
 from django.db import connection
 from django.utils import timezone
 
-from tracking.models import MetricCounter, MetricSegment, MetricSeries, Run
-from tracking.store import COUNTER_PK, Floats, Integers, moment, pack, summarise, take_ids
+from tracking import store_statements as statements
+from tracking.models import MetricSeries
+from tracking.store import Floats, Integers, moment, pack, summarise
 
 FEW = 16  # up to here a loop is faster than numpy's calls
 MAX_CACHED = 20_000  # series
-
-_SUMMARY = [field for field in MetricSeries._meta.concrete_fields if field.name not in ("id", "run", "name")]
 
 
 @dataclass(slots=True)
@@ -50,16 +50,21 @@ class SeriesCache:
         self._runs: OrderedDict[int, tuple[int, dict[str, MetricSeries]]] = OrderedDict()
         self._size = 0
 
-    def get(self, run_id: int, seq: int) -> dict[str, MetricSeries]:
-        """The rows by name, perhaps not all of them; the caller adds to it and gives it back by `put`."""
-        known_seq, rows = self._runs.pop(run_id, (seq, {}))
+    def take(self, run_id: int) -> tuple[int, dict[str, MetricSeries]]:
+        """The run's `seq` and rows by name, perhaps not all; out of the cache until they come back by `put`."""
+        seq, rows = self._runs.pop(run_id, (-1, {}))
         self._size -= len(rows)
-        return rows if known_seq == seq else {}
+        return seq, rows
+
+    def knows(self, run_id: int, parts: Sequence[Part]) -> bool:
+        """Whether it has the rows of all these parts."""
+        known = self._runs.get(run_id)
+        return known is not None and all(part.name in known[1] for part in parts)
 
     def put(self, run_id: int, seq: int, rows: dict[str, MetricSeries]) -> None:
         self._runs[run_id] = seq, rows
         self._size += len(rows)
-        while self._size > MAX_CACHED:
+        while self._size > MAX_CACHED and len(self._runs) > 1:
             _, (_, oldest) = self._runs.popitem(last=False)
             self._size -= len(oldest)
 
@@ -71,66 +76,77 @@ class SeriesCache:
 def append_group(parts_by_run: Mapping[int, Sequence[Part]], cache: SeriesCache) -> set[int]:
     """Append each run's parts to its stream, as one segment a run, and set ids and steps; the runs that are there.
 
+    Left out are runs in the trash, and those that silence made `failed`: their points bring them back by another way.
     Must be called in a transaction, which holds the runs' rows from here on; if it is undone, clear the cache. The
     parts have been checked: names, values, steps and times are what `stream.append` takes.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("append_group must be called in a transaction")
-    counts = {run_id: sum(len(part.values) for part in parts) for run_id, parts in parts_by_run.items()}
-    seqs = _take_seqs(counts)
-    series = {run_id: cache.get(run_id, seq - counts[run_id]) for run_id, seq in seqs.items()}
-    _complete(series, parts_by_run)
-    now = timezone.now()
-    now_us = int(now.timestamp() * 1_000_000)
-    changed: dict[int, MetricSeries] = {}
-    segments = []
-    next_id = _take_ids(sum(counts[run_id] for run_id in seqs))
-    for run_id, seq in seqs.items():
-        rows, parts = series[run_id], parts_by_run[run_id]
-        first_id = next_id
-        columns: tuple[list[Any], ...] = [], [], [], []  # series, steps, values, times
-        for part in parts:
-            row = rows[part.name]
-            count = len(part.values)
-            part.first_id = next_id
-            next_id += count
-            steps = range(row.next_step, row.next_step + count) if part.steps is None else part.steps
-            times = [now_us] * count if part.times is None else part.times
-            part.first_step, part.first_time = int(steps[0]), int(times[0])
-            row.next_step = max(row.next_step, int(max(steps)) + 1)
-            _summarise(row, part, steps, times)
-            changed[row.pk] = row
-            columns[0].append(np.full(count, row.pk, "<i8"))
-            columns[1].append(np.asarray(steps, "<i8"))
-            columns[2].append(np.asarray(part.values, "<f8"))
-            columns[3].append(np.asarray(times, "<i8"))
-        payload = pack(*(np.concatenate(column) for column in columns))
-        segments.append((run_id, seq, first_id, counts[run_id], payload))
-        cache.put(run_id, seq, rows)
-    _write_summaries(list(changed.values()))
-    _write_segments(segments)
-    return set(seqs)
+    there = append_known(parts_by_run, cache)
+    rest = {run_id: parts for run_id, parts in parts_by_run.items() if run_id not in there}
+    if not rest:
+        return there
+    seqs = statements.lock_runs(rest.keys())
+    series = {run_id: cache.take(run_id) for run_id in seqs}
+    rows = {run_id: known if seq == seqs[run_id] else {} for run_id, (seq, known) in series.items()}
+    _complete(rows, rest)
+    for run_id, seq in seqs.items():  # one by one: the cache may have no place for the series of all
+        cache.put(run_id, seq, rows[run_id])
+        there |= append_known({run_id: rest[run_id]}, cache)
+    return there
 
 
-def _take_seqs(counts: Mapping[int, int]) -> dict[int, int]:
-    """Move each run's `seq` on by its count, and lock its row: run -> its new seq.
+def append_known(parts_by_run: Mapping[int, Sequence[Part]], cache: SeriesCache) -> set[int]:
+    """The same for those runs whose series the cache knows, where nobody else has written to them since.
 
-    Left out are runs in the trash, and those that silence made `failed`: their points bring them back by another way.
+    On PostgreSQL this is one statement, and needs no transaction. If it raises, clear the cache.
     """
-    table = Run._meta.db_table
-    ids = sorted(counts)
-    marks = ", ".join(["%s"] * len(ids))
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql" and len(ids) > 1:
-            # In one order everywhere, else two groups wait for each other.
-            cursor.execute(f"SELECT id FROM {table} WHERE id IN ({marks}) ORDER BY id FOR UPDATE", ids)  # noqa: S608
-        cases = " ".join(["WHEN %s THEN %s"] * len(ids))
-        cursor.execute(
-            f"UPDATE {table} SET seq = seq + CASE id {cases} END "  # noqa: S608 (names are ours)
-            f"WHERE id IN ({marks}) AND deleted_at IS NULL AND silent_at IS NULL RETURNING id, seq",
-            [number for run_id in ids for number in (run_id, counts[run_id])] + ids,
-        )
-        return dict(cursor.fetchall())
+    now_us = int(timezone.now().timestamp() * 1_000_000)
+    taken: dict[int, tuple[int, dict[str, MetricSeries]]] = {}
+    segments = []
+    changed: dict[int, MetricSeries] = {}
+    for run_id, parts in parts_by_run.items():
+        if cache.knows(run_id, parts):
+            seq, rows = taken[run_id] = cache.take(run_id)
+            segments.append(_segment(run_id, seq, rows, parts, now_us))
+            changed.update((rows[part.name].pk, rows[part.name]) for part in parts)
+    if not segments:
+        return set()
+    first_ids = statements.write(segments, list(changed.values()))
+    for segment in segments:
+        run_id = segment.run_id
+        if run_id not in first_ids:
+            continue  # its rows in the cache were not what the database has: they are forgotten
+        next_id = first_ids[run_id]
+        for part in parts_by_run[run_id]:
+            part.first_id = next_id
+            next_id += len(part.values)
+        cache.put(run_id, segment.seq + segment.count, taken[run_id][1])
+    return set(first_ids)
+
+
+def _segment(
+    run_id: int, seq: int, rows: Mapping[str, MetricSeries], parts: Sequence[Part], now_us: int
+) -> statements.Segment:
+    """The parts packed behind number `seq` of the run's stream; their rows' summaries have them counted."""
+    keys: list[Any] = []
+    steps: list[Any] = []
+    values: list[Any] = []
+    times: list[Any] = []
+    for part in parts:
+        row = rows[part.name]
+        count = len(part.values)
+        own_steps = range(row.next_step, row.next_step + count) if part.steps is None else part.steps
+        own_times = [now_us] * count if part.times is None else part.times
+        part.first_step, part.first_time = int(own_steps[0]), int(own_times[0])
+        row.next_step = max(row.next_step, int(max(own_steps)) + 1)
+        _summarise(row, part, own_steps, own_times)
+        keys.append(np.full(count, row.pk, "<i8"))
+        steps.append(np.asarray(own_steps, "<i8"))
+        values.append(np.asarray(part.values, "<f8"))
+        times.append(np.asarray(own_times, "<i8"))
+    joined = (column[0] if len(column) == 1 else np.concatenate(column) for column in (keys, steps, values, times))
+    return statements.Segment(run_id, seq, sum(map(len, values)), pack(*joined))
 
 
 def _complete(series: dict[int, dict[str, MetricSeries]], parts_by_run: Mapping[int, Sequence[Part]]) -> None:
@@ -156,17 +172,6 @@ def _complete(series: dict[int, dict[str, MetricSeries]], parts_by_run: Mapping[
         series[row.run_id][row.name] = row
 
 
-def _take_ids(count: int) -> int:
-    """The first of `count` public ids. The counter's row stays locked until the transaction ends."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {MetricCounter._meta.db_table} SET next_id = next_id + %s WHERE id = %s RETURNING next_id",  # noqa: S608
-            [count, COUNTER_PK],
-        )
-        row = cursor.fetchone()
-    return row[0] - count if row else take_ids(count)
-
-
 def _summarise(row: MetricSeries, part: Part, steps: Sequence[int] | Integers, times: Sequence[int] | Integers) -> None:
     if len(part.values) > FEW:
         summarise(row, np.asarray(steps, "<i8"), np.asarray(part.values, "<f8"), np.asarray(times, "<i8"))
@@ -189,22 +194,3 @@ def _summarise(row: MetricSeries, part: Part, steps: Sequence[int] | Integers, t
 
 
 _FLOAT_MAX = float(np.finfo(np.float64).max)
-
-
-def _write_summaries(rows: Sequence[MetricSeries]) -> None:
-    columns = ", ".join(f"{connection.ops.quote_name(str(field.column))} = %s" for field in _SUMMARY)
-    values: list[list[Any]] = [
-        [field.get_db_prep_save(getattr(row, field.attname), connection) for field in _SUMMARY] + [row.pk]
-        for row in rows
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany(f"UPDATE {MetricSeries._meta.db_table} SET {columns} WHERE id = %s", values)  # noqa: S608
-
-
-def _write_segments(segments: Sequence[tuple[int, int, int, int, bytes]]) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            f"INSERT INTO {MetricSegment._meta.db_table} (run_id, seq, first_id, count, payload) "  # noqa: S608
-            "VALUES (%s, %s, %s, %s, %s)",
-            segments,
-        )

@@ -7,23 +7,34 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
+import orjson
 
+from api.base.parsers import loads
 from api.tracking.metric_bodies import MAX_POINTS, name_problem, parse_batch, parse_point
 from tracking import store
 from tracking.store_group import Part
 from tracking.stream import MAX_STEP
 
 _NUMBERS = {int, float}
+_POINT_FIELDS = {"name", "value", "step"}
+# orjson makes floats of integers beyond 64 bits, which `loads` refuses: what may have been one is not plain.
+_LONG = 1e18
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 _MOST_SECONDS = 62_135_596_800  # from the year 1 to 1970
 
 
-def parse(body: Any, *, single: bool) -> list[Part]:
-    """The points of a body as parts, in the order in which they are kept. Raises InvalidSpec."""
-    if not single:
-        parts = _plain_series(body)
-        if parts is not None:
-            return parts
+def parse(body: bytes, *, single: bool) -> list[Part]:
+    """The points of a body as parts, in the order in which they are kept. Raises InvalidSpec, ParseError."""
+    try:
+        plain = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        parts = None  # NaN, perhaps, or UTF-16
+    else:
+        parts = _plain_point(plain) if single else _plain_series(plain)
+    return parts if parts is not None else _parse_any(loads(body, allow_nan=True), single=single)
+
+
+def _parse_any(body: Any, *, single: bool) -> list[Part]:
     points = [parse_point(body)] if single else parse_batch(body)
     return [
         Part(
@@ -34,6 +45,18 @@ def parse(body: Any, *, single: bool) -> list[Part]:
         )
         for point in points
     ]
+
+
+def _plain_point(body: Any) -> list[Part] | None:
+    """A point with a name, a number and perhaps a step; None where it is another one, or not plain."""
+    if not isinstance(body, dict) or not body.keys() <= _POINT_FIELDS:
+        return None
+    name, value, step = body.get("name"), body.get("value"), body.get("step")
+    if type(value) not in _NUMBERS or not -_LONG < value < _LONG or name_problem(name):
+        return None
+    if step is not None and (type(step) is not int or not -MAX_STEP <= step <= MAX_STEP):
+        return None
+    return [Part(name, [float(value)], None if step is None else [step])]
 
 
 def _plain_series(body: Any) -> list[Part] | None:
@@ -57,6 +80,8 @@ def _plain_columns(name: str, columns: Any) -> Part | None:
     if not _is_column(values, _NUMBERS) or name_problem(name):
         return None
     part = Part(name, np.array(values, "<f8"))
+    if not bool((np.abs(part.values) < _LONG).all()):
+        return None
     if steps is not None:
         if not _is_column(steps, {int}) or len(steps) != len(values):
             return None

@@ -24,15 +24,15 @@ from rest_framework.exceptions import ParseError
 
 from api.base.dialect import Problem
 from api.base.middleware import CLIENT_ID
-from api.base.parsers import loads
-from api.base.throttling import TRACKING_METRICS, count
 from api.tracking.dialect import TRACKING
 from api.tracking.fast_bodies import parse
+from api.tracking.tally import Tally
 from automl_site.bodies import Application, Message, Receive, Send
 from automl_site.errors import DomainError
 from automl_site.origins import open_mode_refusal
 from automl_site.rates import Usage
 from tracking.access import logger_of
+from tracking.live import Announcer
 from tracking.services.ingest import Entry, group_log
 from tracking.services.metrics import Idempotency
 from tracking.store_group import SeriesCache
@@ -113,6 +113,8 @@ class Committer:
         self._waiting: queue.SimpleQueue[_Waiting] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._cache = SeriesCache()
+        self._tally = Tally()
+        self._announcer = Announcer()
         self._heard: dict[int, float] = {}  # run -> when its last heartbeat was written
 
     @property
@@ -150,14 +152,31 @@ class Committer:
             _check(waiting)
             if waiting.entry is not None:
                 waiting.entry.heartbeat = waiting.order.heartbeat and self._is_due(waiting.order.run_id)
-        allowed = _within_limits([waiting for waiting in group if waiting.entry is not None])
+        allowed = self._within_limits([waiting for waiting in group if waiting.entry is not None])
         entries = [waiting.entry for waiting, _, _ in allowed if waiting.entry is not None]
         if not entries:
             return
         answers = group_log(entries, self._cache)
+        told = set()
         for (waiting, usage, used), answer in zip(allowed, answers, strict=True):
             if answer is not None:
                 waiting.answer = Answer(orjson.dumps(answer), usage, used)
+                told.add(f"run:{waiting.order.run_id}")
+        self._announcer.announce(told)
+
+    def _within_limits(self, group: Sequence[_Waiting]) -> list[tuple[_Waiting, Usage | None, int]]:
+        """Count the requests of each user at once; those within the limit, in their order."""
+        by_user: dict[int, list[_Waiting]] = defaultdict(list)
+        for waiting in group:
+            by_user[waiting.user_id].append(waiting)
+        allowed: list[tuple[_Waiting, Usage | None, int]] = []
+        for user_id, theirs in by_user.items():
+            usage = self._tally.count(user_id, len(theirs))
+            before = usage.used - len(theirs) if usage is not None else 0
+            for number, waiting in enumerate(theirs, 1):
+                if usage is None or before + number <= usage.limit:
+                    allowed.append((waiting, usage, before + number))
+        return allowed
 
     def _is_due(self, run_id: int) -> bool:
         """Whether a heartbeat of the run is to be written: one of each batch would double what is written."""
@@ -177,7 +196,7 @@ def _check(waiting: _Waiting) -> None:
     if user_id is None:
         return
     try:
-        parts = parse(loads(order.body, allow_nan=True), single=order.single)
+        parts = parse(order.body, single=order.single)
         key = None
         if order.key is not None:
             key = Idempotency.of(user_id=user_id, key=order.key, path=order.path, body=order.body)
@@ -186,21 +205,6 @@ def _check(waiting: _Waiting) -> None:
     if parts:
         waiting.user_id = user_id
         waiting.entry = Entry(run_id=order.run_id, parts=parts, single=order.single, idempotency=key)
-
-
-def _within_limits(group: Sequence[_Waiting]) -> list[tuple[_Waiting, Usage | None, int]]:
-    """Count the requests of each user at once; those within the limit, in their order."""
-    by_user: dict[int, list[_Waiting]] = defaultdict(list)
-    for waiting in group:
-        by_user[waiting.user_id].append(waiting)
-    allowed: list[tuple[_Waiting, Usage | None, int]] = []
-    for user_id, theirs in by_user.items():
-        usage = count(TRACKING_METRICS, subject=f"user:{user_id}", user_id=user_id, calls=len(theirs))
-        before = usage.used - len(theirs) if usage is not None else 0
-        for number, waiting in enumerate(theirs, 1):
-            if usage is None or before + number <= usage.limit:
-                allowed.append((waiting, usage, before + number))
-    return allowed
 
 
 def _deliver(group: Sequence[_Waiting]) -> None:

@@ -1,18 +1,21 @@
 """Logging the points of many requests at once: one transaction for all that wait."""
 
+import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
-from tracking import live, store
+from tracking import store
 from tracking.models import IdempotencyKey
 from tracking.services.heartbeats import runs_beat
 from tracking.services.metrics import Idempotency
-from tracking.store_group import Part, SeriesCache, append_group
+from tracking.store_group import Part, SeriesCache, append_group, append_known
 from tracking.stream import json_number, timestamp
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -33,14 +36,43 @@ def group_log(entries: Sequence[Entry], cache: SeriesCache) -> list[dict[str, An
     """Append all entries' points in one transaction, and answer each as `points_log` does.
 
     None for an entry that nothing was written of and that has to be tried by itself: its run is gone or failed by
-    silence, or its key has come before. Raises what the database raises; then nothing was written.
+    silence, or its key has come before. Raises what the database raises; then nothing was written. The caller tells who
+    follows the runs (`live.announce`).
     """
+    answers: list[dict[str, Any] | None] = [None] * len(entries)
     try:
-        with transaction.atomic():
-            return _log(entries, cache)
-    except BaseException:
+        if connection.vendor == "postgresql":
+            _log_plain(entries, answers, cache)
+        rest = [place for place, answer in enumerate(answers) if answer is None]
+        if rest:
+            with transaction.atomic():
+                written = _log([entries[place] for place in rest], cache)
+            for place, answer in zip(rest, written, strict=True):
+                answers[place] = answer
+    except Exception as error:
         cache.clear()
-        raise
+        if not any(answers):
+            raise
+        # What is answered is committed, and must not be written once more because the rest was not.
+        logger.warning("a part of a group of metric requests was not written: %s", error)
+    return answers
+
+
+def _log_plain(entries: Sequence[Entry], answers: list[dict[str, Any] | None], cache: SeriesCache) -> None:
+    """Those that one statement can write, which is a transaction by itself: they bring points and nothing else."""
+    others = {entry.run_id for entry in entries if entry.idempotency is not None or entry.heartbeat}
+    plain = [(place, entry) for place, entry in enumerate(entries) if entry.run_id not in others]
+    there = append_known(_by_run(entry for _, entry in plain), cache)
+    for place, entry in plain:
+        if entry.run_id in there:
+            answers[place] = _answer(entry)
+
+
+def _by_run(entries: Iterable[Entry]) -> dict[int, list[Part]]:
+    parts: dict[int, list[Part]] = defaultdict(list)
+    for entry in entries:
+        parts[entry.run_id] += entry.parts
+    return parts
 
 
 def _log(entries: Sequence[Entry], cache: SeriesCache) -> list[dict[str, Any] | None]:
@@ -51,15 +83,12 @@ def _log(entries: Sequence[Entry], cache: SeriesCache) -> list[dict[str, Any] | 
         fresh.append(None if key in taken else entry)
         if key is not None:
             taken.add(key)
-    parts: dict[int, list[Part]] = defaultdict(list)
-    for each in fresh:
-        if each is not None:
-            parts[each.run_id] += each.parts
+    parts = _by_run(entry for entry in fresh if entry is not None)
     if not parts:
         return [None] * len(entries)
     there = append_group(parts, cache)
     answers = [_answer(each) if each is not None and each.run_id in there else None for each in fresh]
-    IdempotencyKey.objects.bulk_create(
+    keys = [
         IdempotencyKey(
             user_id=entry.idempotency.user_id,
             run_id=entry.run_id,
@@ -69,11 +98,11 @@ def _log(entries: Sequence[Entry], cache: SeriesCache) -> list[dict[str, Any] | 
         )
         for entry, answer in zip(entries, answers, strict=True)
         if answer is not None and entry.idempotency is not None
-    )
+    ]
+    if keys:
+        IdempotencyKey.objects.bulk_create(keys)
     if beating := {entry.run_id for entry in entries if entry.heartbeat and entry.run_id in there}:
         runs_beat(run_ids=beating)
-    for run_id in there:
-        live.announce_on_commit(f"run:{run_id}")
     return answers
 
 
