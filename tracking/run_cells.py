@@ -20,7 +20,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """`kind` names the branch of `projects/_cell.html`; `number` aligns the column to the right."""
+    """`kind` says how `run_cell` (tracking/templatetags/run_table.py) shows it; `number` stands at the right."""
 
     label: str
     kind: str

@@ -13,6 +13,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from automl_site.errors import Forbidden, NotFound
@@ -96,7 +97,11 @@ def _table(request: HttpRequest, here: Project, state: TableState) -> dict[str, 
     elif state.error is None:
         found = run_page(user=request.user, project=here, query=query, number=state.page)
         rows = [
-            {"row": row, "cells": [shown(*pair) for pair in zip(query.columns, row.cells, strict=True)]}
+            {
+                "row": row,
+                "address": reverse("run-detail", args=[row.run.pk]),
+                "cells": [shown(*pair) for pair in zip(query.columns, row.cells, strict=True)],
+            }
             for row in found.rows
         ]
         table |= {"page_obj": found.page, "rows": rows, "count": found.page.paginator.count}

@@ -197,6 +197,17 @@ def iso_time(value: datetime | None) -> str:
 
 
 @register.filter
+def time_element(value: datetime) -> SafeString:
+    """A moment relative to now, the exact one on hover; static/js/app.js keeps it ticking."""
+    return format_html(
+        '<time class="nowrap" datetime="{}" title="{}" data-relative>{}</time>',
+        iso_time(value),
+        exact_time(value),
+        relative_time(value),
+    )
+
+
+@register.filter
 def number(value: object, digits: int = 4) -> str:
     """A number for reading: whole ones with thousands separators, others with `digits` significant digits."""
     if value is None or value == "":

@@ -66,7 +66,6 @@ def test_a_row_has_the_values_of_the_chosen_columns(user: User, project: Project
     assert row.cells == [
         0.1, "adam", [1, 2], None, 0.25, 0.25, "NaN", None, ["baseline"], timedelta(minutes=2), False,
     ]  # fmt: skip
-    assert row.job_id is None
 
 
 def test_the_newest_run_stands_first_and_pages_follow_each_other(user: User, project: Project) -> None:

@@ -38,7 +38,7 @@ def known_fields(*, user: "User", project: "Project") -> Known:
         if leaves > LEAVES:
             break
         tags.update(tag for tag in own_tags if isinstance(tag, str))
-        for path, value in _leaves(config):
+        for path, value in _leaves(config if isinstance(config, dict) else {}):
             leaves += 1
             if path not in paths and len(paths) >= PATHS:
                 continue
@@ -56,12 +56,14 @@ def known_fields(*, user: "User", project: "Project") -> Known:
 
 
 def _leaves(config: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if isinstance(config, dict) and config and len(path) < MAX_PARTS:
-        for name, value in config.items():
-            if is_nameable(name):
-                yield from _leaves(value, (*path, name))
-    elif path:
-        yield path, config
+    for name, value in config.items():
+        if not is_nameable(name):
+            continue
+        here = (*path, name)
+        if isinstance(value, dict) and value and len(here) < MAX_PARTS:
+            yield from _leaves(value, here)
+        else:
+            yield here, value
 
 
 def _by_frequency(counter: Counter[Any]) -> list[Any]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import F, OrderBy, QuerySet, TextField
+from django.db.models import OrderBy, QuerySet, TextField
 from django.db.models.functions import Cast
 from django.utils import timezone
 
@@ -50,11 +50,10 @@ class TableQuery:
 
 @dataclass(frozen=True)
 class RunRow:
-    """A run with the values of the chosen columns, in their order; None where there is none. `job_id`: the job's."""
+    """A run with the values of the chosen columns, in their order; None where there is none."""
 
     run: "Run"
     cells: list[Any]
-    job_id: Any = None
 
 
 @dataclass(frozen=True)
@@ -150,13 +149,13 @@ def rows_of(keys: Sequence[int], columns: Sequence[Field]) -> list[RunRow]:
     """The rows of these runs, in this order; one that went meanwhile is left out. The caller has checked who asks."""
     from tracking.models import Run
 
-    runs = Run.objects.filter(pk__in=keys).annotate(job_key=F("job__pk"))
+    runs = Run.objects.filter(pk__in=keys)
     if not any(column.source is Source.CONFIG for column in columns):
         runs = runs.defer("config")
     by_key = {run.pk: run for run in runs}
     series = _series(keys, columns)
     return [
-        RunRow(run, [_cell(run, column, series) for column in columns], run.job_key)
+        RunRow(run, [_cell(run, column, series) for column in columns])
         for run in (by_key[key] for key in keys if key in by_key)
     ]
 
