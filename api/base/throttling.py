@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # rest_framework.views imports this module, by the settings' 
     from rest_framework.views import APIView
 
 TRACKING_METRICS = ("tracking_metrics",)  # POST /metrics/…, by whichever way it is answered
-_PIECE = re.compile(r"/runs/[0-9]{1,18}/uploads/[0-9a-f]{32}/?")
+_FILES = re.compile(r"/runs/[0-9]{1,18}/(?:artifacts|uploads)(?:/|$)")
 # What counts the calls of signed-in users, and (last column) of anonymous ones, by settings.RATE_LIMITS' names.
 _LIMITS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "tracking": (("tracking_minute", "tracking_hour"), ()),
@@ -46,8 +46,8 @@ def count_call(request: HttpRequest, user: User | AnonymousUser) -> rates.Usage 
     signed_in, anonymous = _LIMITS[dialect.name]
     if request.method == "POST" and request.path_info.startswith("/metrics/"):
         signed_in = TRACKING_METRICS
-    if request.method == "PATCH" and _PIECE.fullmatch(request.path_info):
-        signed_in = TRACKING_METRICS  # a large file comes in hundreds of pieces
+    if request.method in ("POST", "PUT", "PATCH") and _FILES.match(request.path_info):
+        signed_in = TRACKING_METRICS  # a run leaves hundreds of files, a large one comes in hundreds of pieces
     # In open mode `local` stands for whoever calls: those are told apart by their addresses.
     known = isinstance(user, User) and user.username != settings.OPEN_USERNAME
     subject = f"user:{user.pk}" if known else f"address:{client_address(request.META)}"

@@ -13,7 +13,7 @@ from api.tracking.views import MemberViewSet, ProjectViewSet, RunViewSet
 # So many digits fit into 64 bits: what is no id is an unknown path.
 PROJECT = "projects/(?P<project_id>[0-9]{1,18})"
 RUN = "runs/(?P<run_id>[0-9]{1,18})"
-UPLOAD = f"{RUN}/uploads/(?P<upload_id>[0-9a-f]{{32}})"
+UPLOAD = f"{RUN}/uploads/(?P<upload_id>[0-9a-f]{{1,32}})"
 METRICS = "metrics/(?P<run_id>[0-9]{1,18})"
 CHANGE: dict[str, Any] = {"put": "update", "patch": "update", "delete": "destroy"}
 

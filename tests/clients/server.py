@@ -1,5 +1,6 @@
 """A small real HTTP server that speaks the tracking contract, remembers all it is told, and fails when told to."""
 
+import hashlib
 import json
 import threading
 import time
@@ -8,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 USERNAME, PASSWORD, API_KEY = "ann", "password", "key-of-ann"
 
@@ -45,6 +46,8 @@ class Tracking:
         self.delay = 0.0
         self.limit: Callable[[str, str], float | None] = lambda method, path: None
         self.refused_fields: set[str] = set()
+        self.files: dict[tuple[int, str], bytes] = {}
+        self.uploads: dict[str, dict[str, Any]] = {}  # what was announced, and `data`
 
     def series(self, run_id: int, name: str) -> list[tuple[int, float]]:
         return [(step, value) for run, series, step, value, _ in self.points if (run, series) == (run_id, name)]
@@ -89,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self._answer(*self._carry_out(content))
 
-    do_GET = do_POST = do_PUT = _handle  # noqa: N815
+    do_GET = do_POST = do_PUT = do_PATCH = _handle  # noqa: N815
 
     def _answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
         content = json.dumps(body).encode()
@@ -111,7 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
         parts, query = urlsplit(self.path).path.strip("/").split("/"), parse_qs(urlsplit(self.path).query)
         if parts == ["auth", "login"]:
             return self._login(parse_qs(content.decode()))
-        body = json.loads(content) if content else {}
+        is_file = self.headers.get("Content-Type") == "application/octet-stream"
+        body = json.loads(content) if content and not is_file else {}
         if parts == ["auth", "refresh"]:
             return self._token() if body.get("refresh_token") == "refresh" else self._refuse_credentials()
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -146,6 +150,15 @@ class _Handler(BaseHTTPRequestHandler):
                 return 200, run
             case "POST", "metrics", run_id, "batch":
                 return self._log(self._run(run_id), content, body)
+            case "PUT", "runs", run_id, "artifacts", *rest:
+                return self._file(run_id, unquote("/".join(rest)), content)
+            case "POST", "runs", run_id, "artifacts":
+                known = [data for data in state.files.values() if hashlib.sha256(data).hexdigest() == body["sha256"]]
+                if not known:
+                    raise _Refusal(404, "Resource not found")
+                return self._file(run_id, body["path"], known[0])
+            case _, "runs", run_id, "uploads", *rest:
+                return self._upload(run_id, rest, content, body)
             case "GET", "metrics", run_id, "summary":
                 names = {point[1] for point in state.points if point[0] == int(run_id)}
                 return 200, [{"name": name} for name in sorted(names)]
@@ -200,6 +213,34 @@ class _Handler(BaseHTTPRequestHandler):
         if key is not None:
             self.state.answers[key] = (content, answer)
         return 201, answer
+
+    def _file(self, run_id: str, path: str, data: bytes) -> tuple[int, Any]:
+        self.state.files[self._run(run_id)["id"], path] = data
+        return 201, {"path": path, "size": len(data)}
+
+    def _upload(self, run_id: str, rest: list[str], content: bytes, body: dict[str, Any]) -> tuple[int, Any]:
+        uploads = self.state.uploads
+        if not rest:
+            known = [key for key, upload in uploads.items() if upload["order"] == (run_id, body)]
+            key = known[0] if known else f"upload-{len(self.state.requests)}"
+            uploads.setdefault(key, {"order": (run_id, body), "data": b""})
+            return 200 if known else 201, self._shown(key)
+        if rest[0] not in uploads:
+            raise _Refusal(404, "Resource not found")
+        upload = uploads[rest[0]]
+        if rest[1:] == ["complete"]:
+            if hashlib.sha256(upload["data"]).hexdigest() != upload["order"][1]["sha256"]:
+                raise _Refusal(400, "Validation error", errors={"sha256": ["Other bytes came."]})
+            del uploads[rest[0]]
+            return self._file(run_id, upload["order"][1]["path"], upload["data"])
+        if self.command == "PATCH":
+            if int(self.headers["Upload-Offset"]) != len(upload["data"]):
+                raise _Refusal(400, "Validation error", errors={"offset": ["Go on elsewhere."]})
+            upload["data"] += content
+        return 200, self._shown(rest[0])
+
+    def _shown(self, key: str) -> dict[str, Any]:
+        return {"id": key, "offset": len(self.state.uploads[key]["data"]), "min_piece": 1, "max_piece": 1000}
 
     def _page(self, items: list[Any], query: dict[str, list[str]]) -> list[Any]:
         skip, limit = int(query.get("skip", ["0"])[0]), int(query.get("limit", ["100"])[0])

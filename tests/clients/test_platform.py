@@ -1,7 +1,9 @@
 """The SDK against the real platform, through a relay that can lose answers."""
 
 import contextlib
+import hashlib
 import math
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,12 +19,17 @@ pytestmark = pytest.mark.recovery
 
 
 class Relay:
-    """Passes bytes on to the platform. `lose`: so many answers are thrown away, and their connections closed."""
+    """Passes bytes on to the platform. `lose`: so many answers are thrown away, and their connections closed.
+
+    `cuts`: numbers of bytes that have come from the client, at each of which its connection breaks once.
+    """
 
     def __init__(self, port: int) -> None:
         self.target = port
         self.away = False
         self.lose = 0
+        self.passed = 0  # bytes from the client
+        self.cuts: list[int] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -46,6 +53,11 @@ class Relay:
                 if answers and self.lose:
                     self.lose -= 1
                     break
+                if not answers:
+                    self.passed += len(content)
+                    if self.cuts and self.passed >= self.cuts[0]:
+                        self.cuts.pop(0)
+                        break
                 sink.sendall(content)
         for end in (source, sink):
             with contextlib.suppress(OSError):
@@ -169,3 +181,29 @@ def test_an_idle_run_beats(manager: Any, monkeypatch: pytest.MonkeyPatch) -> Non
         heard = run._outbox.heard_at
         wait_until(lambda: run._outbox.heard_at > heard + 0.3, what="heartbeats")
         assert run._outbox.heartbeat
+
+
+def test_a_large_file_goes_on_after_the_line_was_cut_in_its_middle(
+    manager: Any, relay: Relay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ai_manager.calls.PIECE_BYTES", 1 << 20)
+    monkeypatch.setattr("ai_manager.files.FIRST_BACKOFF", 0.05)
+    monkeypatch.setenv("AI_MANAGER_EXIT_SECONDS", "60")
+    source = tmp_path / "model.bin"
+    source.write_bytes(os.urandom(12 << 20))
+    with manager.run() as run:
+        relay.cuts = [relay.passed + (megabytes << 20) + 700_000 for megabytes in (2, 5, 9)]
+        assert run.log_artifact(source, "checkpoints/model é.bin")
+        run.log({"loss": 1.0}, step=0)
+        assert run.flush(timeout=60)
+        assert relay.cuts == []
+        assert relay.passed < (12 + 3 + 2) << 20  # of each cut one piece at most came twice
+        assert run.log_artifact(source, "again.bin")
+        assert run.flush(timeout=60)
+    assert relay.passed < (12 + 3 + 2) << 20  # the project has these bytes
+    stored = manager.api.call("GET", f"/runs/{run.id}/artifacts")
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert [(file["path"], file["sha256"]) for file in stored] == [
+        ("again.bin", digest),
+        ("checkpoints/model é.bin", digest),
+    ]

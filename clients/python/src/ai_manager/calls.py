@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -11,6 +13,12 @@ from ai_manager.api import Api
 from ai_manager.errors import Refused
 
 PAGE = 1000
+DIRECT_BYTES = 8 << 20  # files up to this size are sent as one request
+PIECE_BYTES = 4 << 20
+PIECE_SECONDS = 120.0  # a slow line may take so long for one piece
+COMPLETE_SECONDS = 600.0  # the server reads the whole file once more
+_LINKED_BYTES = 64 << 10  # below that, asking whether the server has it costs more than sending it
+_BYTES, _OFFSET, _DIGEST = "application/octet-stream", "Upload-Offset", "X-Content-SHA256"
 # The run's own config carries it, so that a run whose creation was never answered is found again.
 # Says that this run is logged by a process that beats, and after how many seconds of silence it may be taken for dead.
 HEARTBEAT_HEADER = "X-Run-Heartbeat"
@@ -108,6 +116,76 @@ def project_find_or_create(api: Api, name: str, *, timeout: float | None = None)
         if own:
             return int(min(own))
     return int(api.call("POST", "/projects/", {"name": wanted}, timeout=timeout)["id"])
+
+
+def run_id_of(api: Api, run: Mapping[str, Any]) -> int | None:
+    """The id of a run that an earlier process began (see Outbox), by its uid; None while it is not on the server."""
+    project_id = run.get("project_id")
+    if project_id is None:
+        name = str(run.get("project", "")).strip()
+        found = [project["id"] for project in pages(api, "/projects/") if project["name"] == name]
+        if not found:
+            return None
+        project_id = min(found)
+    known = run_find(api, int(project_id), str(run["body"]["name"]), str(run["uid"]))
+    return int(known["id"]) if known else None
+
+
+def file_send(
+    api: Api, run_id: int, path: str, source: Path, *, size: int, sha256: str, moved: Callable[[], None]
+) -> None:
+    """Make `source` the run's file `path`. Bytes that the project has are not sent; many bytes go in pieces.
+
+    May be called again after it has failed: it goes on where it was. `moved` is called after each piece.
+
+    Raises:
+        Unavailable, Refused, OSError (of the source).
+    """
+    if size > _LINKED_BYTES and _file_link(api, run_id, path, sha256):
+        return
+    if size <= DIRECT_BYTES:
+        headers = {"Content-Type": _BYTES, _DIGEST: sha256}
+        api.call("PUT", f"/runs/{run_id}/artifacts/{quote(path)}", source.read_bytes(), headers=headers)
+        return
+    upload = api.call("POST", f"/runs/{run_id}/uploads", {"path": path, "size": size, "sha256": sha256})
+    place = f"/runs/{run_id}/uploads/{upload['id']}"
+    most = min(int(upload["max_piece"]), max(int(upload["min_piece"]), PIECE_BYTES))
+    with source.open("rb") as data:
+        while (offset := int(upload["offset"])) < size:
+            data.seek(offset)
+            upload = _piece_send(api, place, data.read(min(most, size - offset)), offset)
+            moved()
+    try:
+        api.call("POST", f"{place}/complete", timeout=COMPLETE_SECONDS)
+    except Refused as error:
+        # An earlier `complete` may have been carried out and its answer lost.
+        if error.status != 404 or not _file_link(api, run_id, path, sha256):
+            raise
+
+
+def _piece_send(api: Api, place: str, piece: bytes, offset: int) -> Any:
+    """Send one piece; the upload as it is then, also where the piece had arrived before."""
+    headers = {"Content-Type": _BYTES, _OFFSET: str(offset), _DIGEST: hashlib.sha256(piece).hexdigest()}
+    try:
+        return api.call("PATCH", place, piece, headers=headers, timeout=PIECE_SECONDS)
+    except Refused as error:
+        if error.status != 400:
+            raise
+        upload = api.call("GET", place)
+        if int(upload["offset"]) == offset:
+            raise
+        return upload
+
+
+def _file_link(api: Api, run_id: int, path: str, sha256: str) -> bool:
+    """Name bytes that the project has already; False: it has not."""
+    try:
+        api.call("POST", f"/runs/{run_id}/artifacts", {"path": path, "sha256": sha256})
+    except Refused as error:
+        if error.status == 404:
+            return False
+        raise
+    return True
 
 
 def pages(api: Api, path: str) -> Iterator[dict[str, Any]]:

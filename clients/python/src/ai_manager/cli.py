@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from ai_manager.api import Api, Credentials
@@ -15,7 +16,7 @@ from ai_manager.errors import AIManagerError
 from ai_manager.importers import Source, import_runs, mlflow, tensorboard, wandb
 from ai_manager.manager import AIManager
 from ai_manager.settings import DEFAULT_URL, Settings, clean_url
-from ai_manager.sync import sync
+from ai_manager.sync import sync, sync_files
 from ai_manager.version import __version__
 
 # What a script may rely on: everything was sent; something is left and may be sent later; something was refused.
@@ -81,8 +82,9 @@ def _sync(options: argparse.Namespace) -> int:
     settings = Settings.from_environment()
     root = options.folder or settings.spool_root()
     settings = replace(settings, folder=root)
-    states = []
-    for synced in sync(root, api_of(options), settings, any_server=options.any_server, patience=options.patience):
+    states, api = [], api_of(options)
+    how = {"any_server": options.any_server, "patience": options.patience}
+    for synced in chain(sync(root, api, settings, **how), sync_files(root, api, **how)):
         run = f" run {synced.run_id}" if synced.run_id is not None else ""
         detail = f": {synced.detail}" if synced.detail else ""
         print(f"{synced.state:<10} {synced.folder.name}{run}{detail}")

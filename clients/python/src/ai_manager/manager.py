@@ -197,6 +197,7 @@ class AIManager:
                 self.project_id = made["project_id"]
                 for outbox in outboxes_left(sender.api, self.settings):
                     sender.add(outbox)
+                sender.files.take_over(self.settings.spool_root())
                 return
         record["late"] = True
 

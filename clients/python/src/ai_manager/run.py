@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ai_manager import values
+from ai_manager import files, values
 from ai_manager.notices import warn_once
 from ai_manager.outbox import MAX_ROWS, WAKE_ROWS, Outbox, Row
 from ai_manager.sender import Sender
@@ -198,9 +198,34 @@ class Run:
         with contextlib.suppress(Exception):  # an object with a broken repr; the change is sent with the next one
             self._outbox.update(config=values.jsonable(dict(self.config)))
 
+    def log_artifact(self, source: str | os.PathLike[str], path: str = "") -> bool:
+        """Upload a file, or a folder with all that is in it; True when it is on its way.
+
+        A copy is taken now, so the file may change afterwards; it is sent in the background, in pieces where it is
+        large, and by a later process where the server is away. `path`: its path in the run (with a final slash the
+        folder for it); its own name if left out. What cannot be read is told and left out: training goes on.
+        """
+        if self._sender is None:
+            return False
+        uid = self._outbox.run["uid"]
+        if self.status != "running":
+            warn_once((uid, "ended"), f"Run '{self.name}' has ended: what is logged now is lost.")
+            return False
+        try:
+            for file, place in files.found(Path(source), path):
+                self._sender.files_add(files.Waiting.copy(file, self._outbox.root, self._outbox.run, place))
+        except (OSError, ValueError) as error:
+            warn_once((uid, "file", str(source)), f"{source} is not uploaded: {error}")
+            return False
+        return True
+
     def flush(self, timeout: float = 30.0) -> bool:
         """Send what was logged so far; True when all of it is on the server within `timeout` seconds."""
-        return self._sender is None or self._sender.wait([self._outbox], timeout=timeout)
+        if self._sender is None:
+            return True
+        deadline = time.monotonic() + timeout
+        sent = self._sender.wait([self._outbox], timeout=timeout)
+        return sent and self._sender.files.wait(self._outbox.run, timeout=deadline - time.monotonic())
 
     # --- The end ----------------------------------------------------------------------------------------------------
 

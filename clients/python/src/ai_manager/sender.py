@@ -20,6 +20,7 @@ from typing import Protocol
 from ai_manager.api import Api, Credentials
 from ai_manager.calls import HEARTBEAT_SECONDS
 from ai_manager.errors import Throttled, Unavailable
+from ai_manager.files import FileSender, Waiting
 from ai_manager.notices import say, warn_once
 from ai_manager.outbox import Outbox
 
@@ -51,6 +52,7 @@ class Sender:
         self.flush_seconds = flush_seconds
         self.exit_seconds = exit_seconds
         self.outboxes: list[Outbox] = []
+        self.files = FileSender(Api(api.url, api.credentials))
         self.running_runs: set[Endable] = set()  # which nobody has ended yet
         self._reset()
 
@@ -75,6 +77,13 @@ class Sender:
         with self._lock:
             self.outboxes.append(outbox)
         self.wake()
+
+    def files_add(self, file: Waiting) -> None:
+        """Send a file too; offline it stays on disk, for `ai_manager sync`."""
+        if self.offline:
+            file.close()
+        else:
+            self.files.add(file)
 
     def wake(self) -> None:
         """Go round now; starts the thread where it does not run (the first time, and in a forked child)."""
@@ -119,6 +128,8 @@ class Sender:
         """Send what is left of a run that has ended, in bounded time; the rest goes to the disk, and is sent later."""
         if not self.wait([outbox], timeout=self.exit_seconds):
             outbox.spill()
+        elif not self.files.finish(outbox.run, patience=self.exit_seconds):
+            warn_once((outbox.run["uid"], "files"), f"Files of run {outbox.name} are still being sent.")
         with self._lock:
             over = self.offline or outbox.is_empty
             if over and outbox in self.outboxes:
@@ -227,6 +238,7 @@ class Sender:
         if not self._closed and not self.offline and any(not outbox.is_empty for outbox in outboxes):
             with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C: do not wait, but lose nothing either
                 self._send_at_exit(outboxes)
+        self._close_files()
         self._closed = True
         self._wake.set()
         for outbox in outboxes:
@@ -243,6 +255,17 @@ class Sender:
                     f"Not everything could be sent to {self.api.url}; it is kept. Send it with: ai_manager sync {root}",
                 )
         self.api.close()
+
+    def _close_files(self) -> None:
+        if self._closed:
+            return
+        if self.files.has() and not self.offline and not self.is_away:
+            with contextlib.suppress(KeyboardInterrupt):
+                self.files.finish(patience=self.exit_seconds)
+        if self.files.has():
+            message = f"Not all files could be sent to {self.api.url}; they are kept. Send them with: ai_manager sync"
+            warn_once((id(self), "files left"), message)
+        self.files.close()
 
     def _send_at_exit(self, outboxes: list[Outbox]) -> None:
         if self.running:
@@ -262,6 +285,7 @@ class Sender:
         self.running_runs = set()  # the parent's to end
         self._reset()
         self.api.forget()
+        self.files.forget()
         for outbox in self.outboxes:
             outbox.forked()
         # A child that never logs has nothing to say.

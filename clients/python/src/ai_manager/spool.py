@@ -54,7 +54,7 @@ class Spool:
         self.folder = folder
         self.run = run
         self.limit = limit
-        self._lock = _locked(folder / LOCK)
+        self._lock = locked(folder / LOCK)
         self._file = os.open(folder / RECORDS, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self.size = self._cut_torn_end()
         self._fsynced = time.monotonic()
@@ -223,7 +223,8 @@ def _decode(line: bytes) -> dict[str, Any] | None:
         return None
 
 
-def _locked(path: Path) -> int | None:
+def locked(path: Path) -> int | None:
+    """Lock a file until its descriptor is closed; None where that cannot be done. Raises SpoolBusy."""
     if fcntl is None:
         return None
     lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ai_manager.api import Api
-from ai_manager.errors import Throttled, Unavailable
+from ai_manager.errors import Refused, Throttled, Unavailable
+from ai_manager.files import Waiting, left
 from ai_manager.notices import warn_once
 from ai_manager.outbox import Outbox
 from ai_manager.settings import Settings
@@ -79,6 +80,44 @@ def sync(
                 continue
             _move(spool, api.url)
         yield _send(outbox_from(spool), api, patience)
+
+
+def sync_files(root: Path, api: Api, *, any_server: bool = False, patience: float = 60.0) -> Iterator[Synced]:
+    """The same for the files of runs, once the runs are on the server."""
+    for file in left(root):
+        if file.run.get("api_url") != api.url and not any_server:
+            file.close()
+            yield Synced(file.folder, "elsewhere", detail=f"it is for {file.run.get('api_url')}")
+            continue
+        if file.run.get("api_url") != api.url:
+            file.run.update(id=None, project_id=None)  # ids of the old server mean nothing there
+        yield _send_file(file, api, patience)
+
+
+def _send_file(file: Waiting, api: Api, patience: float) -> Synced:
+    deadline = time.monotonic() + patience
+
+    def moved() -> None:
+        nonlocal deadline
+        deadline = time.monotonic() + patience
+
+    while True:
+        try:
+            if not file.send(api, moved):
+                file.close()
+                return Synced(file.folder, "away", detail="its run is not on the server yet")
+        except Unavailable as error:
+            wait = error.retry_after or 1.0
+            if time.monotonic() + wait > deadline:
+                file.close()
+                return Synced(file.folder, "away", file.run.get("id"), str(error))
+            time.sleep(wait)
+        except (Refused, OSError) as error:
+            file.refuse(str(error))
+            return Synced(file.folder, "refused", file.run.get("id"), f"see {file.folder}")
+        else:
+            file.remove()
+            return Synced(file.folder, "sent", file.run.get("id"), file.path)
 
 
 def _move(spool: Spool, url: str) -> None:
