@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import F
 from django.utils import timezone
 
 from automl_site.errors import InvalidSpec, NotFound
@@ -62,10 +61,7 @@ def append(
         raise RuntimeError("stream.append must be called in a transaction")
     check(points)
     number = len(points) + len(logs) + (1 if changes else 0)
-    row = Run.objects.filter(pk=run_id)
-    if number and not row.update(seq=F("seq") + number):
-        raise NotFound()
-    last = row.values_list("seq", flat=True).first()
+    last = _advance(run_id, number)
     if last is None:
         raise NotFound()
     seq = last - number
@@ -80,6 +76,19 @@ def append(
     if number:
         live.announce_on_commit(f"run:{run_id}")
     return last
+
+
+def _advance(run_id: int, number: int) -> int | None:
+    """Take that many numbers of the run's stream, and lock the run; the last one taken. None when there is no run."""
+    if not number:
+        return Run.objects.filter(pk=run_id).values_list("seq", flat=True).first()
+    with connection.cursor() as cursor:  # by hand: the ORM needs a second statement to read what it wrote
+        cursor.execute(
+            f"UPDATE {Run._meta.db_table} SET seq = seq + %s WHERE id = %s RETURNING seq",  # noqa: S608
+            [number, run_id],
+        )
+        rows = cursor.fetchall()
+    return rows[0][0] if rows else None
 
 
 def read(*, run_id: int, after: int, limit: int = 5000) -> list[dict[str, Any]]:

@@ -52,7 +52,12 @@ def environment_set(
         # A diff is code: masking words in it would change what was run.
         values["git"] = {name: value if name == "diff" else masked(value) for name, value in git.items()}
     if values:
-        RunEnvironment.objects.update_or_create(run_id=run_id, defaults=values)
+        RunEnvironment.objects.bulk_create(
+            [RunEnvironment(run_id=run_id, **values)],
+            update_conflicts=True,
+            unique_fields=["run"],
+            update_fields=[*values, "updated_at"],
+        )
 
 
 def masked(value: Any, *, name: str = "") -> Any:

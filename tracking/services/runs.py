@@ -164,9 +164,27 @@ def run_status_set(*, run_id: int, status: str, reason: str = "") -> bool:
     Raises:
         InvalidSpec: no such status.
     """
+    return run_status_append(run_id=run_id, status=status, reason=reason)
+
+
+def run_status_append(
+    *,
+    run_id: int,
+    status: str,
+    reason: str = "",
+    points: Sequence[stream.Point] = (),
+    logs: Sequence[stream.LogEntry] = (),
+) -> bool:
+    """As `run_status_set`, in the caller's transaction, with what the stream is to tell before the change.
+
+    Raises:
+        InvalidSpec: no such status, or a point that cannot be kept.
+        NotFound: points or lines for a run that is gone.
+    """
     event = _write_status(run_id, status, reason=reason)
-    if event:
-        stream.append(run_id=run_id, changes={"run_id": run_id, **event})
+    if event or points or logs:
+        changes = {"run_id": run_id, **event} if event else None
+        stream.append(run_id=run_id, points=points, logs=logs, changes=changes)
     return bool(event)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from django.db.models import F
+from django.db import connection
 from django.utils import timezone
 
 from tracking.models import MetricCounter, MetricSegment, MetricSeries
@@ -81,17 +81,29 @@ def summarise(row: MetricSeries, steps: Integers, values: Floats, times: Integer
 
 def _save_series(rows: Sequence[MetricSeries]) -> None:
     fields = [field.name for field in MetricSeries._meta.concrete_fields if field.name not in ("id", "run", "name")]
+    known = [row for row in rows if row.pk is not None]
     MetricSeries.objects.bulk_create([row for row in rows if row.pk is None])
     # One upsert instead of bulk_update, whose CASE for each field and row costs more than the statement itself.
-    MetricSeries.objects.bulk_create(
-        [row for row in rows if row.pk is not None], update_conflicts=True, unique_fields=["id"], update_fields=fields
-    )
+    MetricSeries.objects.bulk_create(known, update_conflicts=True, unique_fields=["id"], update_fields=fields)
 
 
 def take_ids(count: int) -> int:
     """The first of `count` public ids. The counter's row stays locked until the transaction ends: call this late."""
-    counter = MetricCounter.objects.filter(pk=COUNTER_PK)
-    if not counter.update(next_id=F("next_id") + count):
+    last = _advance_counter(count)
+    if last is None:
         MetricCounter.objects.bulk_create([MetricCounter(pk=COUNTER_PK)], ignore_conflicts=True)
-        counter.update(next_id=F("next_id") + count)
-    return counter.values_list("next_id", flat=True).get() - count
+        last = _advance_counter(count)
+    if last is None:
+        raise AssertionError("the counter was deleted as it was made")
+    return last - count
+
+
+def _advance_counter(count: int) -> int | None:
+    """The counter's new value; None when its row is not there yet."""
+    with connection.cursor() as cursor:  # by hand: the ORM needs a second statement to read what it wrote
+        cursor.execute(
+            f"UPDATE {MetricCounter._meta.db_table} SET next_id = next_id + %s WHERE id = %s RETURNING next_id",  # noqa: S608
+            [count, COUNTER_PK],
+        )
+        rows = cursor.fetchall()
+    return rows[0][0] if rows else None
