@@ -265,6 +265,11 @@ JOBS = {
     "stop_grace": env.float("AUTOML_STOP_GRACE", default=3.0),  # SIGTERM to SIGKILL when cancelled
     "hand_back_grace": env.float("AUTOML_HAND_BACK_GRACE", default=6.0),  # … when the worker is told to end
     "max_attempts": env.int("AUTOML_MAX_ATTEMPTS", default=3),
+    # A process that completed a training and is as it was before runs another, so many, for so long, until it has grown
+    # by so much (bytes). 1: a fresh process for each job.
+    "jobs_per_process": env.int("AUTOML_JOBS_PER_PROCESS", default=100),
+    "process_seconds": env.float("AUTOML_PROCESS_SECONDS", default=60.0),
+    "process_growth_bytes": env.int("AUTOML_PROCESS_GROWTH", default=256 * 1024**2),
     # An attempt waits this long (seconds) for a file storage that is away before it is lost.
     "storage_patience": env.float("AUTOML_STORAGE_PATIENCE", default=600.0),
     "inference_timeout": env.float("AUTOML_INFERENCE_TIMEOUT", default=300.0),

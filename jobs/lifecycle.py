@@ -24,7 +24,7 @@ from jobs.selectors.scheduling import next_pending
 from tracking import live, stream, text
 from tracking.models import Run
 from tracking.services.environments import environment_set
-from tracking.services.runs import run_status_set
+from tracking.services.runs import run_status_append
 
 CANCELLED_BY_USER = "Job cancelled by user"
 CLAIM_ROUNDS = 10
@@ -65,7 +65,10 @@ def database_now() -> datetime:
 
 
 def claim_next(*, queue_names: Sequence[str], worker: Worker) -> Attempt | None:
-    """Claim the best pending job of these queues for `worker`; None when there is none. Begins a new attempt."""
+    """Claim the best pending job of these queues for `worker`; None when there is none. Begins a new attempt.
+
+    Of its `job` only what the worker needs is loaded, as it was before.
+    """
     for _ in range(CLAIM_ROUNDS):
         candidates = next_pending(queue_names)
         for candidate in candidates:
@@ -90,7 +93,7 @@ def _claim(candidate: Job, worker: Worker) -> Attempt | None:
         if not claimed:
             return None  # another worker was faster, or it was cancelled
         attempt = Attempt.objects.create(
-            job_id=candidate.pk,
+            job=candidate,
             number=candidate.attempt + 1,
             worker=worker,
             worker_name=worker.name,
@@ -98,7 +101,7 @@ def _claim(candidate: Job, worker: Worker) -> Attempt | None:
             heartbeat_at=Now(),
         )
         # Changed by us means: there, and until we commit nobody takes it away.
-        if candidate.run_id and run_status_set(run_id=candidate.run_id, status=Run.Status.RUNNING):
+        if _set_run_status(candidate, Run.Status.RUNNING) and candidate.run_id:
             environment = {"host": worker.host, "worker": worker.name, **worker.capabilities}
             environment_set(run_id=candidate.run_id, environment=environment)
         live.announce_on_commit(f"job:{candidate.pk}")
@@ -130,9 +133,9 @@ def report(*, attempt: Attempt, job: Job, entry: Report) -> None:
     if entry.message is not None:
         changes["message"] = text.clean(entry.message, limit=500)
     with transaction.atomic():
-        _update_claimed(attempt, **changes)
         if entry.points:
-            _remember_latest(job, entry.points)
+            changes["metrics"] = _with_latest(_lock_claimed(attempt)["metrics"], entry.points)
+        _update_claimed(attempt, **changes)
         _append(job, points=entry.points, logs=entry.logs)
         live.announce_on_commit(f"job:{job.pk}")
 
@@ -146,7 +149,7 @@ def complete(
     final: Report | None = None,
     publish: Callable[[], None] | None = None,
 ) -> None:
-    """running -> completed, with the trained model (unsaved) that came out.
+    """running -> completed, with the trained model (unsaved) that came out. `attempt.status` follows.
 
     `publish` makes its artefacts visible. It is called while the job's row is locked and the claim known to hold, so no
     zombie can replace another attempt's artefacts; it must be quick.
@@ -155,7 +158,11 @@ def complete(
         ClaimLost: see `report`.
     """
     final = final or Report()
+    changes: dict[str, Any] = {}
     with transaction.atomic():
+        if model is not None or final.points:
+            held = _lock_claimed(attempt)
+            changes["metrics"] = _with_latest(held["metrics"], final.points)
         _update_claimed(
             attempt,
             status=JobStatus.COMPLETED,
@@ -164,20 +171,18 @@ def complete(
             result=dict(result),
             updated_at=Now(),
             ended_at=Now(),
+            **changes,
         )
         if model is not None:
             # Not as the worker has known them for hours: a run or a data set may have been deleted meanwhile.
-            model.run_id, model.dataset_id = Job.objects.values_list("run_id", "dataset_id").get(pk=job.pk)
+            model.run_id, model.dataset_id = held["run_id"], held["dataset_id"]
             model.save(force_insert=True)
         if publish is not None:
             publish()
-        if final.points:
-            _remember_latest(job, final.points)
-        _append(job, points=final.points, logs=final.logs)
         _end_attempt(attempt, Attempt.Status.COMPLETED)
-        if job.run_id:
-            run_status_set(run_id=job.run_id, status=Run.Status.COMPLETED)
+        _set_run_status(job, Run.Status.COMPLETED, points=final.points, logs=final.logs)
         live.announce_on_commit(f"job:{job.pk}")
+    attempt.status = Attempt.Status.COMPLETED
 
 
 def fail(*, attempt: Attempt, job: Job, failure: Failure, logs: Sequence[stream.LogEntry] = ()) -> None:
@@ -198,10 +203,9 @@ def fail(*, attempt: Attempt, job: Job, failure: Failure, logs: Sequence[stream.
             updated_at=Now(),
             ended_at=Now(),
         )
-        _append(job, logs=[*logs, stream.LogEntry("ERROR", message)])
         _end_attempt(attempt, Attempt.Status.FAILED, message)
-        if job.run_id:
-            run_status_set(run_id=job.run_id, status=Run.Status.FAILED, reason=message)
+        lines = [*logs, stream.LogEntry("ERROR", message)]
+        _set_run_status(job, Run.Status.FAILED, reason=message, logs=lines)
         live.announce_on_commit(f"job:{job.pk}")
 
 
@@ -236,10 +240,8 @@ def lose(*, attempt: Attempt, job: Job, reason: str, silent_since: datetime | No
             ended_at=Now(),
         ):
             return False
-        _append(job, logs=[stream.LogEntry("ERROR", message)])
         _end_attempt(attempt, Attempt.Status.LOST, reason)
-        if job.run_id:
-            run_status_set(run_id=job.run_id, status=Run.Status.FAILED, reason=message)
+        _set_run_status(job, Run.Status.FAILED, reason=message, logs=[stream.LogEntry("ERROR", message)])
         live.announce_on_commit(f"job:{job.pk}")
     return True
 
@@ -255,9 +257,7 @@ def cancel(*, job: Job, reason: str = CANCELLED_BY_USER) -> bool:
         )
         if not changed:
             return False
-        _append(job, logs=[stream.LogEntry("WARN", reason)])
-        if job.run_id:
-            run_status_set(run_id=job.run_id, status=Run.Status.CANCELLED, reason=reason)
+        _set_run_status(job, Run.Status.CANCELLED, reason=reason, logs=[stream.LogEntry("WARN", reason)])
         live.announce_on_commit(f"job:{job.pk}")
     return True
 
@@ -314,12 +314,9 @@ def _back_to_pending(
             updated_at=Now(),
         ):
             return False
-        _append(
-            job, logs=[stream.LogEntry("WARN", f"Attempt {attempt.number} ended: {reason}. The job is queued again.")]
-        )
         _end_attempt(attempt, ended_as, reason)
-        if job.run_id:
-            run_status_set(run_id=job.run_id, status=Run.Status.PENDING, reason=reason)
+        line = stream.LogEntry("WARN", f"Attempt {attempt.number} ended: {reason}. The job is queued again.")
+        _set_run_status(job, Run.Status.PENDING, reason=reason, logs=[line])
         live.announce_on_commit(f"job:{job.pk}")
         queue.wake_on_commit(job.queue)
     return True
@@ -356,8 +353,37 @@ def _append(job: Job, *, points: Sequence[stream.Point] = (), logs: Sequence[str
     )
 
 
-def _remember_latest(job: Job, points: Sequence[stream.Point]) -> None:
-    """Keep the last value of each metric in the job's row: a status answer then needs no other table."""
-    latest = dict(Job.objects.values_list("metrics", flat=True).get(pk=job.pk))
-    latest.update({point.name: stream.json_number(point.value) for point in points})
-    Job.objects.filter(pk=job.pk).update(metrics=latest)
+def _lock_claimed(attempt: Attempt) -> dict[str, Any]:
+    """The claimed job's run_id, dataset_id and metrics, which nobody else changes before the transaction ends.
+
+    Raises ClaimLost.
+    """
+    claimed = Job.objects.filter(pk=attempt.job_id, status=JobStatus.RUNNING, attempt=attempt.number)
+    for held in claimed.select_for_update(no_key=True).order_by().values("run_id", "dataset_id", "metrics"):
+        return dict(held)
+    raise ClaimLost(f"attempt {attempt.number} of job {attempt.job_id} no longer holds the claim")
+
+
+def _with_latest(metrics: Mapping[str, Any], points: Sequence[stream.Point]) -> dict[str, Any]:
+    """The last value of each metric is kept in the job's row: a status answer then needs no other table."""
+    return {**metrics, **{point.name: stream.json_number(point.value) for point in points}}
+
+
+def _set_run_status(
+    job: Job,
+    status: str,
+    *,
+    reason: str = "",
+    points: Sequence[stream.Point] = (),
+    logs: Sequence[stream.LogEntry] = (),
+) -> bool:
+    """Change the status of the job's run, and tell its stream that and what came before; whether it was changed.
+
+    Where the job has no run, the lines go into the job's own log.
+    """
+    if not job.run_id:
+        _append(job, logs=logs)
+        return False
+    with suppress(NotFound):  # the run was deleted meanwhile, and its log with it
+        return run_status_append(run_id=job.run_id, status=status, reason=reason, points=points, logs=logs)
+    return False

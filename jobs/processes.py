@@ -81,7 +81,7 @@ def kill_descendants(*, spare: Iterable[int] = (), timeout: float = 5.0) -> list
     This process must be an adopter of orphans: a killed parent's children are then found in the next round.
     """
     spare = set(spare)
-    if _children_of_this_process() <= spare:  # the usual case, told without a look at every process
+    if children_of_this_process() <= spare:  # the usual case, told without a look at every process
         return []
     deadline = time.monotonic() + timeout
     while left := descendants(os.getpid(), spare=spare):
@@ -93,8 +93,8 @@ def kill_descendants(*, spare: Iterable[int] = (), timeout: float = 5.0) -> list
     return []
 
 
-def _children_of_this_process() -> set[int]:
-    """Zombies too. Everything below an adopter of orphans hangs on one of these."""
+def children_of_this_process() -> set[int]:
+    """Their pids, zombies too. Everything below an adopter of orphans hangs on one of these."""
     found: set[int] = set()
     for task in os.listdir("/proc/self/task"):
         try:
@@ -106,7 +106,7 @@ def _children_of_this_process() -> set[int]:
 
 def reap_orphans(*, except_for: Iterable[int] = ()) -> None:
     """Collect the exit statuses of ended children that nobody waits for (adopted orphans)."""
-    for pid in _children_of_this_process() - set(except_for):
+    for pid in children_of_this_process() - set(except_for):
         with suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
 

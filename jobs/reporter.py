@@ -62,7 +62,15 @@ class Output:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         self._position = 0
         self._rest = b""
+        self._descriptor = descriptor
+        self._before = os.dup(descriptor)
         os.dup2(self._file, descriptor)
+
+    def release(self) -> None:
+        """Point the descriptor where it pointed before. What is printed from now on is no longer seen here."""
+        os.dup2(self._before, self._descriptor)
+        os.close(self._before)
+        os.close(self._file)
 
     def lines(self, *, last: bool = False) -> list[str]:
         """What was printed since the last call, by lines, some at a time; with `last`, all and an unfinished one too.
@@ -167,6 +175,11 @@ class DatabaseReporter:
             Output(self._workspace.stdout, 1, "INFO"),
             Output(self._workspace.stderr, 2, "WARN"),
         ]
+
+    def release_output(self) -> None:
+        """Take what is printed no more. After `close`."""
+        while self._outputs:
+            self._outputs.pop().release()
 
     def start(self) -> None:
         self._thread.start()

@@ -3,12 +3,11 @@
 import faulthandler
 import logging
 import os
-import random
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -41,12 +40,17 @@ def run_attempt(attempt: Attempt, job: Job, stop: StopFlag) -> int:
     means the parent knows, who asked.
     """
     _stop_on_sigterm(stop)
-    random.seed()
+    with ExitStack() as output:
+        return _run(attempt, job, stop, output)
+
+
+def _run(attempt: Attempt, job: Job, stop: StopFlag, output: ExitStack) -> int:
+    """See `run_attempt`. `output` puts the process's output back, after the end is written down."""
     reporter = None
     try:
         here = workspace.prepare(job.pk, attempt.number)
         reporter = DatabaseReporter(attempt=attempt, job=job, workspace=here, stop=stop)
-        _redirect_output(reporter)
+        output.enter_context(_redirected_output(reporter))
         reporter.start()
         result = _train(attempt, job, here, reporter)
         _no_more_interruptions()
@@ -227,13 +231,30 @@ def _no_more_interruptions() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def _redirect_output(reporter: DatabaseReporter) -> None:
+@contextmanager
+def _redirected_output(reporter: DatabaseReporter) -> Iterator[None]:
     """Libraries' prints and warnings go to the job's log, the platform's own log to where it went before."""
-    server_log = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    for handler in logging.root.handlers:
-        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
+    streams = sys.stdout, sys.stderr
+    with os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace") as server_log:
+        handlers = [
+            handler
+            for handler in logging.root.handlers
+            if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr
+        ]
+        for handler in handlers:
             handler.setStream(server_log)
-    faulthandler.enable(server_log)
-    reporter.capture_output()
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        faulthandler.enable(server_log)
+        reporter.capture_output()
+        sys.stdout, sys.stderr = (
+            open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+            for number in (1, 2)
+        )
+        try:
+            yield
+        finally:
+            reporter.close()
+            reporter.release_output()
+            faulthandler.disable()
+            sys.stdout, sys.stderr = streams
+            for handler in handlers:
+                handler.setStream(sys.stderr)

@@ -6,7 +6,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
 
@@ -56,6 +56,15 @@ class StopSignals:
             select.select([self.descriptor], [], [], max(seconds, 0.0))
             self.drain()
 
+    def wait_for(self, descriptors: Sequence[int], seconds: float) -> set[int]:
+        """Wait until one of these can be read, a signal came, or the time is over. Those that can be read."""
+        poller = select.poll()
+        for descriptor in (*descriptors, self.descriptor):
+            poller.register(descriptor, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poller.poll(max(seconds, 0.0) * 1000)}
+        self.drain()
+        return ready - {self.descriptor}
+
     def drain(self) -> None:
         with suppress(BlockingIOError):
             os.read(self.descriptor, 4096)
@@ -88,15 +97,13 @@ class Child:
 
     def wait(self, seconds: float, signals: StopSignals) -> bool:
         """Wait until the child has ended, a signal came, or the time is over. True when it has ended."""
-        if self.ended is None:
-            poller = select.poll()
-            poller.register(self._descriptor, select.POLLIN)
-            poller.register(signals.descriptor, select.POLLIN)
-            ready = {descriptor for descriptor, _ in poller.poll(max(seconds, 0.0) * 1000)}
-            signals.drain()
-            if self._descriptor in ready:
-                self._collect()
+        if self.ended is None and signals.wait_for([self._descriptor], seconds):
+            self._collect()
         return self.ended is not None
+
+    def has_died(self) -> bool:
+        """Whether it has ended, looked at now; `wait` or `kill` collects it."""
+        return self.ended is not None or bool(select.select([self._descriptor], [], [], 0)[0])
 
     def ask_to_stop(self, reason: int, grace: float) -> None:
         """Begin to stop it: the flag now, SIGTERM later, and SIGKILL of the tree after `grace` seconds, by `press`."""
@@ -134,13 +141,14 @@ class Child:
         if self.ended is None:
             self._collect()
 
-    def kill_left_over(self) -> None:
-        """The child has ended; what it started ends too."""
-        left = processes.kill_descendants(spare=[self._guard.pid])
+    def kill_left_over(self, *, spare_itself: bool = False) -> None:
+        """The child has ended; what it started ends too. Or, with `spare_itself`, it lives on, and is left alone."""
+        spare = [self._guard.pid, self.pid] if spare_itself else [self._guard.pid]
+        left = processes.kill_descendants(spare=spare)
         if left:
             logger.error("Processes %s could not be killed", left)
-        if self.ended is not None:
-            processes.reap_orphans(except_for=[self._guard.pid])
+        if spare_itself or self.ended is not None:
+            processes.reap_orphans(except_for=spare)
 
     def _collect(self) -> None:
         _, status, usage = os.wait4(self.pid, 0)

@@ -1,4 +1,4 @@
-"""Workers: an RQ worker that takes wake-ups, claims jobs in the database, and runs each in a forked child.
+"""Workers: an RQ worker that takes wake-ups, claims jobs in the database, and runs each in a forked process.
 
 The parent sets Django up and imports frameworks and trainers, but never computes with them: what was computed before a
 fork hangs or crashes after it. It watches the child, writes the heartbeats, and kills the whole process tree when the
@@ -18,12 +18,13 @@ from rq.exceptions import DequeueTimeout
 from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
-from jobs import lifecycle, processes, queue, runner
+from jobs import lifecycle, processes, queue, runner, workspace
 from jobs.models import Attempt, Job, Worker
-from jobs.outages import FIRST_PAUSE, OUTAGE, forget_connection, until_recorded
+from jobs.outages import FIRST_PAUSE, OUTAGE, forget_connection
 from jobs.registration import Registration
 from jobs.reporter import StopFlag
 from jobs.supervision import Child, StopRequested, StopSignals, conclude, deadline_of, grace_of
+from jobs.workhorse import WorkHorse, takes
 from trainers import registry
 
 logger = logging.getLogger(__name__)
@@ -165,39 +166,63 @@ class QueueWorker(rq.Worker):
 
 
 class TrainingWorker(QueueWorker):
-    """Runs each attempt in a forked child and watches it: heartbeats, claim, deadline, the worker's own end."""
+    """Runs each attempt in a forked process and watches it: heartbeats, claim, deadline, the worker's own end."""
 
     def __init__(self, *, registration: Registration, signals: StopSignals, guard: processes.Guard) -> None:
         super().__init__(worker=registration.worker, signals=signals)
         self._registration = registration
         self._guard = guard
         self._beat_at = 0.0
+        self._horse: WorkHorse | None = None  # idle, between two jobs
         self._is_shown_busy = False  # in the worker's row, which a short job never reaches
 
     def tick(self) -> None:
+        if self._horse is not None and not self._horse.may_go_on():
+            self._retire()
         if time.monotonic() >= self._beat_at:
             self._beat(Worker.State.IDLE)
 
+    def work(self) -> None:  # type: ignore[override]
+        try:
+            super().work()
+        finally:
+            self._retire()
+
     def execute(self, attempt: Attempt) -> None:
-        orders = Job.objects.select_related("owner", "dataset", "run").filter(pk=attempt.job_id)
-        job = until_recorded(orders.first, what="the job's start", give_up=lambda: self.signals.requested)
-        if job is None:
-            return  # it was deleted, and its attempts with it
-        child = Child(lambda stop: runner.run_attempt(attempt, job, stop), self._guard)
-        self._supervise(attempt, job, child)
-        child.kill_left_over()
-        if child.ended is None:
-            raise AssertionError("supervision ended before the child")
-        conclude(attempt, job, child.ended, child.stop.reason, what=runner.WHAT, signals=self.signals)
+        job = attempt.job
+        if self._horse is None or not takes(job) or not self._horse.may_go_on():
+            self._retire()
+            self._horse = WorkHorse(self._guard)
+        # Kept only if all that follows goes well.
+        horse, self._horse = self._horse, None
+        horse.begin(attempt)
+        self._supervise(attempt, job, horse)
+        horse.kill_left_over(spare_itself=horse.ended is None)
+        if horse.has_finished:
+            workspace.remove(job.pk)
+        elif horse.ended is not None:
+            conclude(attempt, job, horse.ended, horse.stop.reason, what=runner.WHAT, signals=self.signals)
+        else:
+            raise AssertionError("supervision ended before the attempt")
+        self._horse = horse
+        if not horse.may_go_on():
+            self._retire()
         if self._is_shown_busy:
             self._beat_at = 0.0
 
+    def _retire(self) -> None:
+        """End the work-horse, which has nothing to do; the next job gets another."""
+        horse, self._horse = self._horse, None
+        if horse is not None:
+            horse.kill()
+
     def _supervise(self, attempt: Attempt, job: Job, child: Child) -> None:
-        """Watch the child until it has ended. However long the database is away, nothing is killed for it."""
+        """Watch the child until the attempt is over. However long the database is away, nothing is killed for it."""
         deadline = deadline_of(job)
         look_at = time.monotonic() + min(FIRST_LOOK, settings.JOBS["claim_check"])
         beat_at = look_at
         until_press = 3600.0
+        is_over = False
         while not child.wait(min(look_at - time.monotonic(), until_press), self.signals):
             now = time.monotonic()
             if self.signals.requested:
@@ -214,7 +239,10 @@ class TrainingWorker(QueueWorker):
                         holds = lifecycle.holds_claim(attempt=attempt)
                     look_at = time.monotonic() + settings.JOBS["claim_check"]
                     if not holds:
-                        child.ask_to_stop(StopFlag.CANCELLED, grace_of(StopFlag.CANCELLED))
+                        # It has just written down its end itself? Then it is about to say so, until the next look.
+                        if is_over or not lifecycle.is_settled(attempt=attempt):
+                            child.ask_to_stop(StopFlag.CANCELLED, grace_of(StopFlag.CANCELLED))
+                        is_over = True
                 except OUTAGE:
                     forget_connection()
                     beat_at = look_at = time.monotonic() + max(FIRST_PAUSE, settings.JOBS["claim_check"] / 2)

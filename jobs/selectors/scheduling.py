@@ -20,6 +20,7 @@ from tracking.models import User
 # How many rows one look at a queue brings: a worker that loses the race for the first tries the others.
 CANDIDATES = 8
 SIMILAR_JOBS = 50
+_CLAIMED_FIELDS = ("pk", "attempt", "run_id", "queue", "owner_id", "requires_gpu", "timeout_seconds")
 # Seconds, said to the user only where no similar job has finished yet.
 DEFAULT_SECONDS = {"training": 60.0, "inference": 2.0}
 
@@ -37,9 +38,7 @@ def next_pending(queue_names: Sequence[str]) -> list[Job]:
     if not waiting:
         return []
     top = max(row["top"] for row in waiting)
-    pending = (
-        pending.filter(priority=top).order_by("created_at", "pk").only("pk", "attempt", "run_id", "queue", "owner_id")
-    )
+    pending = pending.filter(priority=top).order_by("created_at", "pk").only(*_CLAIMED_FIELDS)
     owners = [row["owner_id"] for row in waiting if row["top"] == top]
     if len(owners) == 1:
         return list(pending[:CANDIDATES])
