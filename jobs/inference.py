@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 from django.conf import settings
+from django.db.models import QuerySet
 
 from automl_site.errors import NotFound, TooLarge
 from datasets_app.storage import get_storage
@@ -186,13 +187,14 @@ class InferenceMonitor:
 
     def _look(self, child: Child) -> None:
         """Heartbeats of the worker and of what its child does. Kills the child when its claim or its time is over."""
-        attempts = self._running()
+        attempts = list(self._running())
         beat = time.monotonic() >= self._beat_at
         for attempt in attempts:
             holds = lifecycle.heartbeat(attempt=attempt) if beat else lifecycle.holds_claim(attempt=attempt)
             timeout = attempt.job.timeout_seconds
             overdue = timeout is not None and (database_now() - attempt.started_at).total_seconds() > timeout
-            if not holds or overdue:
+            # It may have ended in good order since it was listed; its process then answers the next one already.
+            if (not holds or overdue) and self._running().filter(pk=attempt.pk).exists():
                 if overdue:
                     self._overdue.add(attempt.pk)
                 # No flag and no grace: what is stuck in a prediction looks at neither, and leaves nothing half written.
@@ -208,7 +210,7 @@ class InferenceMonitor:
         """The child is gone: write down the end of what it was doing."""
         if child.ended is None:
             raise AssertionError("the watch ended before the child")
-        for attempt in until_recorded(self._running, what="the look at what ran"):
+        for attempt in until_recorded(lambda: list(self._running()), what="the look at what ran"):
             if attempt.pk in self._overdue:
                 reason = StopFlag.TIMEOUT
             elif child.is_stopping:
@@ -219,6 +221,6 @@ class InferenceMonitor:
             conclude(attempt, attempt.job, child.ended, reason, what=WHAT, signals=self._signals)
         self._overdue.clear()
 
-    def _running(self) -> list[Attempt]:
+    def _running(self) -> QuerySet[Attempt]:
         running = Attempt.objects.filter(worker=self._registration.worker, status=Attempt.Status.RUNNING)
-        return list(running.select_related("job"))
+        return running.select_related("job")

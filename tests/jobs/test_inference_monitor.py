@@ -104,6 +104,22 @@ def test_a_cancelled_prediction_ends_the_process_at_once(monitor, child, answeri
     assert ends_of(attempt) == [("cancelled", "cancelled")]
 
 
+def test_a_prediction_that_ends_while_it_is_looked_at_costs_its_process_nothing(monitor, child, answering, monkeypatch):
+    attempt = answering()
+    holds_claim = lifecycle.holds_claim
+
+    def too_late(*, attempt):
+        job = Job.objects.get(pk=attempt.job_id)
+        lifecycle.complete(attempt=attempt, job=job, result={"predictions": []})
+        return holds_claim(attempt=attempt)
+
+    monitor._look(child)
+    monkeypatch.setattr(lifecycle, "holds_claim", too_late)
+    monitor._look(child)
+    assert ends_of(attempt) == [("completed", "completed")]
+    assert child.asked == []
+
+
 def test_a_prediction_is_stopped_at_its_deadline_and_says_so(monitor, child, answering):
     attempt = answering(started_ago=301.0)
     monitor._look(child)
