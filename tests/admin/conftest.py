@@ -5,7 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
 from django.test import Client
 
 from jobs import lifecycle, queue
@@ -41,6 +43,7 @@ def operator(make_user: Callable[..., User]) -> User:
 
 @pytest.fixture
 def admin_client(client: Client, operator: User) -> Client:
+    ContentType.objects.get_for_models(*apps.get_models())  # read once a process: no page's own queries
     client.force_login(operator)
     return client
 
