@@ -12,6 +12,7 @@ from tests.pages.site import Person, Site
 from tests.pages.test_looks import look as look_fixture
 from tests.services.test_previews import png, wav
 from tracking.models import Run
+from tracking.services.environments import environment_set
 from tracking.services.projects import project_create
 from tracking.services.runs import run_create
 
@@ -31,6 +32,48 @@ def ann(site: Site) -> Iterator[Person]:
 def run(ann: Person) -> Run:
     project = project_create(owner=ann.user, name="files")
     return run_create(project=project, name="with files", config={}, tags=[])
+
+
+CHANGE = """diff --git a/train.py b/train.py
+@@ -10,7 +10,8 @@ def train():
+     model = Net()
+-    lr = 0.1
++    lr = {lr}
++    warmup = {warmup}  # a rather long line of code, so that it has to be scrolled or broken on a narrow window
+     for batch in data:
+         loss = step(batch)
+diff --git a/only_{lr}.py b/only_{lr}.py
+new file mode 100644
+@@ -0,0 +1,2 @@
++import os
++print(os.getcwd())
+"""
+
+
+@pytest.fixture
+def pair(ann: Person) -> list[Run]:
+    """Two runs whose code differs."""
+    project = project_create(owner=ann.user, name="code")
+    runs = [run_create(project=project, name=f"code {number}", config={}, tags=[]) for number in range(2)]
+    for number, run in enumerate(runs):
+        environment = {"python": "3.11.7", "host": f"node-{number}", "packages": [f"torch==2.{number}", "numpy==2.0"]}
+        git = {"commit": "8f3c2d1" * 5, "branch": "main", "dirty": True}
+        git["diff"] = CHANGE.format(lr=f"0.{number}", warmup=number * 100)
+        environment_set(run_id=run.pk, environment=environment, git=git)
+    return runs
+
+
+@pytest.mark.parametrize("view", ["unified", pytest.param("split", marks=pytest.mark.full)])
+def test_compared_code_looks_right(
+    page: Page, ann: Person, pair: list[Run], look: Callable[[str], None], view: str
+) -> None:
+    ann.opens(page, f"/ui/compare/?runs={pair[0].pk},{pair[1].pk}&tab=code")
+    page.get_by_label("Changes", exact=True).select_option(view)
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page).to_have_url(re.compile(f"view={view}"))
+    expect(page.get_by_role("region", name="train.py")).to_contain_text("+    lr = 0.1")
+    expect(page.get_by_role("row", name="torch")).to_contain_text("2.0")
+    look(f"compare code {view}")
 
 
 def put(ann: Person, run: Run, path: str, content: bytes) -> None:
