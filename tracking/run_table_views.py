@@ -18,6 +18,7 @@ from django.views.decorators.http import require_GET
 
 from automl_site.errors import Forbidden, NotFound
 from tracking import snippets
+from tracking.download_links import project_downloads
 from tracking.filters.completion import Known, complete
 from tracking.filters.fields import RUN_FIELDS, STATISTICS, Field, Source, config_field, metric_field, run_field
 from tracking.filters.suggestions import unknown_names
@@ -77,6 +78,7 @@ def project(request: HttpRequest, project_id: int) -> HttpResponse:
         "is_empty": not (known.metrics or known.config) and not table["count"] and not _narrows(state),
         "is_owner": Project.objects.owned_by(request.user).filter(pk=here.pk).exists(),
         "tags": known.tags,
+        "downloads": project_downloads(here, address),
         "curl": snippets.runs_as_curl(here, base),
         "python": snippets.runs_as_python(here, base),
         "sdk": snippets.first_run(here, base, request.user.get_username()),

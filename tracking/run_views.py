@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET
 
 from automl_site.errors import Forbidden, InvalidSpec, NotFound
 from tracking import run_files, run_snippets, store
+from tracking.download_links import run_downloads
 from tracking.models import Run
 from tracking.run_cells import exported
 from tracking.selectors.environments import environment_of
@@ -72,6 +73,7 @@ def run_page(request: HttpRequest, run: Run, *, status: int = 200, **more: Any) 
         "tabs": [{"key": key, "label": label, "address": _with_tab(request, key)} for key, label in TABS.items()],
         "names_url": f"{reverse('compare-names')}?runs={run.pk}",
         "points_url": f"{reverse('compare-points')}?runs={run.pk}",
+        "downloads": run_downloads(run),
         "curl": run_snippets.log_as_curl(run, base),
         "python": run_snippets.log_as_python(run, base, request.user.get_username()),
         **_tab_context(request, run, tab, base),

@@ -4,15 +4,18 @@ import io
 import zipfile
 
 import pytest
+from django.db import transaction
 
 from datasets_app.storage import get_storage
 from jobs.selectors import archives
 from jobs.services.artifacts import artifact_put
 from tests.services.test_previews import png
+from tracking import stream
 from tracking.models import Artifact, ProjectMember
 from tracking.services.environments import environment_set
 from tracking.services.projects import project_create
 from tracking.services.runs import run_create
+from tracking.stream import Point
 
 pytestmark = pytest.mark.django_db
 
@@ -188,6 +191,24 @@ def test_the_models_of_a_job_stand_beside_its_runs_files(signed_in, things, data
     get_storage().put_folder(f"models/{theirs.public_id}", folder)
     for path in ("file/model.json", "files.zip"):
         assert signed_in.get(f"/ui/models/{theirs.public_id}/{path}").status_code == 404
+
+
+def test_all_that_a_page_offers_to_download_is_there(client, user, run):
+    client.force_login(user)
+    with transaction.atomic():
+        stream.append(run_id=run.pk, points=[Point("loss", 0.5, step=1)])
+    query = "filter=status+%3D+running&column=metrics.loss.last"
+    for page in (f"/ui/runs/{run.pk}/", f"/ui/projects/{run.project_id}/?{query}"):
+        links = client.get(page).context["downloads"]
+        assert len(links) >= 3
+        for link in links:
+            answer = client.get(link["href"])
+            content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+            assert (answer.status_code, answer["Content-Disposition"].partition(";")[0]) == (200, "attachment")
+            kind = {"CSV": b",", "Parquet": b"PAR1", "JSON": b"{", "text": b""}[link["note"]]
+            assert kind in content
+    table = client.get(f"/ui/projects/{run.project_id}/?{query}").context["downloads"][0]["href"]
+    assert client.get(table).getvalue().decode().splitlines() == ["id,name,metrics.loss.last", f"{run.pk},rose,0.5"]
 
 
 def test_the_environment_is_shown_as_text(page, run):
