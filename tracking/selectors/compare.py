@@ -4,19 +4,21 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tracking.filters.fields import MAX_PARTS, Field, best_statistic, config_field, metric_field, run_field
 from tracking.selectors.projects import project_get
 
 if TYPE_CHECKING:
-    from tracking.models import MetricSeries, Run, User
+    from tracking.models import Run, User
 
 MAX_RUNS = 50
 MAX_SERIES = 20_000  # of all runs together
 MAX_CONFIG_FIELDS = 1000
 MAX_METRIC_FIELDS = 1000
 STATISTICS = ("last", "min", "max", "mean", "best")
+_SUMMARY = ("last_value", "min_value", "max_value", "sum_value", "number_count")  # what `_statistic` is made of
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ class Column:
 
     @property
     def differs(self) -> bool:
-        return len({_comparable(value) for value in self.values}) > 1
+        return self.distinct > 1
 
-    @property
+    @cached_property
     def distinct(self) -> int:
         return len({_comparable(value) for value in self.values})
 
@@ -62,22 +64,25 @@ def _comparable(value: Any) -> str:
     return f"{type(value).__name__} {value}"
 
 
-def chosen_runs(*, user: "User", run_ids: Sequence[int]) -> Chosen:
-    """The first MAX_RUNS of these, without those that are gone or that the user may not see."""
+def chosen_runs(*, user: "User", run_ids: Sequence[int], defer: Sequence[str] = ()) -> Chosen:
+    """The first MAX_RUNS of these, without those that are gone or that the user may not see.
+
+    `defer`: long fields of the runs that the caller does not look at.
+    """
     from tracking.models import Run
 
     wanted = list(dict.fromkeys(run_ids))[:MAX_RUNS]
-    found = Run.objects.live().visible_to(user).select_related("project").in_bulk(wanted)
+    found = Run.objects.live().visible_to(user).select_related("project").defer(*defer).in_bulk(wanted)
     return Chosen([found[key] for key in wanted if key in found], [key for key in wanted if key not in found])
 
 
-def newest_runs(*, user: "User", project_id: int) -> Chosen:
+def newest_runs(*, user: "User", project_id: int, defer: Sequence[str] = ()) -> Chosen:
     """The project's newest MAX_RUNS that are not archived. Raises NotFound, Forbidden: of the project."""
     from tracking.models import Run
 
     project = project_get(user=user, project_id=project_id)
     runs = Run.objects.live().filter(project=project, archived_at__isnull=True).select_related("project")
-    return Chosen(list(runs.order_by("-pk")[:MAX_RUNS]), [])
+    return Chosen(list(runs.defer(*defer).order_by("-pk")[:MAX_RUNS]), [])
 
 
 def series_names(runs: Sequence["Run"]) -> tuple[list[SeriesName], bool]:
@@ -144,21 +149,25 @@ def _metric_columns(runs: Sequence["Run"], statistic: str) -> list[Column]:
     place = {run.pk: index for index, run in enumerate(runs)}
     rows = MetricSeries.objects.filter(run_id__in=list(place), count__gt=0).order_by("name", "run_id")
     found: dict[str, list[Any]] = {}
-    for row in rows[:MAX_SERIES]:
-        if row.name not in found and len(found) >= MAX_METRIC_FIELDS:
+    # Not as objects: of twenty thousand rows they would be most of the cost.
+    for name, run_id, *summary in rows.values_list("name", "run_id", *_SUMMARY)[:MAX_SERIES]:
+        if name not in found and len(found) >= MAX_METRIC_FIELDS:
             break
-        found.setdefault(row.name, [None] * len(runs))[place[row.run_id]] = _statistic(row, statistic)
+        found.setdefault(name, [None] * len(runs))[place[run_id]] = _statistic(name, statistic, *summary)
     return [Column(metric_field(name, statistic), values) for name, values in found.items()]
 
 
-def _statistic(row: "MetricSeries", statistic: str) -> float | None:
+def _statistic(
+    name: str, statistic: str, last: float | None, low: float | None, high: float | None, total: float, numbers: int
+) -> float | None:
+    """Of a series' row: `total` is the sum of its `numbers` finite values."""
     if statistic == "best":
-        statistic = best_statistic(row.name)
+        statistic = best_statistic(name)
     if statistic == "mean":
-        return row.sum_value / row.number_count if row.number_count else None
+        return total / numbers if numbers else None
     if statistic == "last":
-        return math.nan if row.last_value is None else row.last_value
-    return row.min_value if statistic == "min" else row.max_value
+        return math.nan if last is None else last
+    return low if statistic == "min" else high
 
 
 def is_number(value: Any) -> bool:
