@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make .venv and install one group of requirements into it: `sklearn` (web and the scikit-learn worker), `dev` (that, and
-# the tests and linters) or `all`.
+# the tests and linters) or `all`. `client-loops` is for the Python client's long tests, and goes into .venv-sdk.
 #
 # A group is done when its stamp holds the digest of the requirement files and of the interpreter; then this script ends in
 # some 30 ms. The stamp is written last, so an install that was cut short is never taken for done; and since pip may then
@@ -8,15 +8,16 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-group=${1:?usage: scripts/setup.sh sklearn|dev|all}
+group=${1:?usage: scripts/setup.sh sklearn|dev|all|client-loops}
+venv=.venv
 case $group in
     sklearn) files="requirements/worker-sklearn.txt" covers="sklearn" ;;
     dev) files="requirements/dev.txt" covers="sklearn dev" ;;
     all) files="requirements.txt" covers="sklearn dev all" ;;
-    *) echo "Unknown group '$group': sklearn, dev or all." >&2 && exit 2 ;;
+    client-loops) files="requirements/client-loops.txt" covers="client-loops" venv=.venv-sdk ;;
+    *) echo "Unknown group '$group': sklearn, dev, all or client-loops." >&2 && exit 2 ;;
 esac
 
-venv=.venv
 stamps=$venv/stamps
 oldest="3.11"
 # The versions that the pinned packages have wheels for, newest first; a newer Python is taken only if none of them is there.
@@ -71,7 +72,7 @@ make_venv() {
     local python
     python=$(pick_python)
     "$python" -c 'import ensurepip, venv' 2>/dev/null || install_venv_module "$python"
-    echo "Making .venv with $("$python" --version) ($python) …"
+    echo "Making $venv with $("$python" --version) ($python) …"
     "$python" -m venv --clear "$venv"
 }
 

@@ -123,6 +123,16 @@ def test_an_installation_cut_short_starts_from_an_empty_environment(house: Path,
     assert not half.exists()
 
 
+def test_the_client_loops_have_an_environment_of_their_own(house: Path) -> None:
+    setup(house, "dev")
+    answer = setup(house, "client-loops")
+    assert answer.returncode == 0, answer.stderr
+    assert "Making .venv-sdk" in answer.stdout
+    assert "requirements/client-loops.txt" in (house / "pip.log").read_text().splitlines()[-1]
+    assert setup(house, "client-loops").stdout == ""
+    assert setup(house, "dev").stdout == ""
+
+
 def test_a_moved_folder_gets_a_new_environment(house: Path) -> None:
     setup(house, "sklearn")
     moved = house.rename(house.with_name("moved"))

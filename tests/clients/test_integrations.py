@@ -1,7 +1,7 @@
 """A real loop of each training library, logged through its integration.
 
-scikit-learn is installed with the tests. The others run with the long tests, by an interpreter that has them: this one,
-or the one that CLIENT_TEST_PYTHON names.
+scikit-learn is installed with the tests. The others run with the long tests, by an interpreter that has them: the one
+that CLIENT_TEST_PYTHON names, that of `scripts/setup.sh client-loops`, or this one.
 """
 
 import os
@@ -16,15 +16,20 @@ from tests.clients.conftest import SOURCES
 from tests.clients.server import TrackingServer
 
 LOOPS = Path(__file__).parent / "loops"
+INSTALLED = Path(__file__).resolve().parent.parent.parent / ".venv-sdk" / "bin" / "python"
+
+
+def interpreter() -> str:
+    return os.environ.get("CLIENT_TEST_PYTHON") or (str(INSTALLED) if INSTALLED.exists() else sys.executable)
 
 
 def run_loop(name: str, server: TrackingServer, *packages: str) -> dict[str, dict[str, Any]]:
     """Run a loop to its end; its runs by name."""
-    python = os.environ.get("CLIENT_TEST_PYTHON", sys.executable)
+    python = interpreter()
     environment = {**os.environ, "PYTHONPATH": str(SOURCES), "KERAS_BACKEND": "torch"}
     found = subprocess.run([python, "-c", f"import {', '.join(packages)}"], env=environment, capture_output=True)
     if found.returncode:
-        pytest.skip(f"{', '.join(packages)} not installed; CLIENT_TEST_PYTHON may name an interpreter that has them")
+        pytest.skip(f"{', '.join(packages)} not installed; `scripts/setup.sh client-loops` installs them")
     done = subprocess.run(
         [python, str(LOOPS / f"{name}.py"), server.url],
         env=environment,
