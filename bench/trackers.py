@@ -46,6 +46,7 @@ class Tracker(Protocol):
     async def new_run(self, connection: Connection, project: Any, name: str) -> Any: ...
     async def log_point(self, connection: Connection, run: Any, metric: str, step: int, value: float) -> None: ...
     async def log_batch(self, connection: Connection, run: Any, points: Points) -> None: ...
+    def batch_request(self, run: Any, points: Points) -> tuple[str, bytes]: ...  # its path and body
     async def chart(self, connection: Connection, run: Any, metric: str) -> int: ...
     async def history(self, connection: Connection, run: Any, metric: str) -> int: ...
     async def page(self, connection: Connection, project: Any) -> int: ...
@@ -77,12 +78,15 @@ class Ours:
         await connection.request("POST", f"/metrics/{run}", body)
 
     async def log_batch(self, connection: Connection, run: int, points: Points) -> None:
+        await connection.request("POST", *self.batch_request(run, points))
+
+    def batch_request(self, run: int, points: Points) -> tuple[str, bytes]:
         series: dict[str, dict[str, list[Any]]] = {}
         for metric, step, value in points:
             columns = series.setdefault(metric, {"steps": [], "values": []})
             columns["steps"].append(step)
             columns["values"].append(value)
-        await connection.request("POST", f"/metrics/{run}/batch", json.dumps({"series": series}).encode())
+        return f"/metrics/{run}/batch", json.dumps({"series": series}).encode()
 
     async def chart(self, connection: Connection, run: int, metric: str) -> int:
         path = f"/metrics/{run}/history/{quote(metric)}?max_points=2000"
@@ -141,10 +145,12 @@ class MLflow:
         await connection.request("POST", "/api/2.0/mlflow/runs/log-metric", body % values)
 
     async def log_batch(self, connection: Connection, run: str, points: Points) -> None:
+        await connection.request("POST", *self.batch_request(run, points))
+
+    def batch_request(self, run: str, points: Points) -> tuple[str, bytes]:
         now = _milliseconds()
         metrics = [{"key": key, "value": value, "timestamp": now, "step": step} for key, step, value in points]
-        body = json.dumps({"run_id": run, "metrics": metrics}).encode()
-        await connection.request("POST", "/api/2.0/mlflow/runs/log-batch", body)
+        return "/api/2.0/mlflow/runs/log-batch", json.dumps({"run_id": run, "metrics": metrics}).encode()
 
     async def chart(self, connection: Connection, run: str, metric: str) -> int:
         # What its page asks for: a sample of at most 320 points.
