@@ -13,7 +13,7 @@ from django.conf import settings
 from automl_site import valkey
 
 
-def wait_until(condition: Callable[[], object], *, timeout: float = 10.0, what: str = "condition") -> object:
+def wait_until(condition: Callable[[], object], *, timeout: float = 20.0, what: str = "condition") -> object:
     """Poll `condition` until it is true and return its value; fail after `timeout` seconds, naming `what`."""
     deadline = time.monotonic() + timeout
     while True:

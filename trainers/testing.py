@@ -1,6 +1,7 @@
 """`sleeper`: a trainer for recovery tests. It takes a stated time in stated steps, and misbehaves on demand.
 
-Registered only where AUTOML_TEST_TRAINERS=1. Time passing is its purpose: what it "trains" is nothing.
+Registered only where AUTOML_TEST_TRAINERS is `1` or, without the other trainers, `only`. Time passing is its purpose:
+what it "trains" is nothing.
 """
 
 import ctypes

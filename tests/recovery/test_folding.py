@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import os
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +11,7 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.recovery.test_ingest import UNLIMITED, kept_under_load
-from tests.recovery.test_up import ROOT, SERVICES, STARTS, Up, start  # noqa: F401  (a fixture)
+from tests.recovery.test_up import ROOT, STARTS, Up, migrated, outside_the_tests, start  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.recovery
 
@@ -25,14 +24,13 @@ def folds(up: Up) -> int:
 
 def folder_killer(up: Up) -> Callable[[], None]:
     """Folds by hand, as long as points come, and kills that after a different number of folds each time."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("AUTOML_") and k not in SERVICES}
     counts = itertools.count(1)
 
     def kill() -> None:
         enough = folds(up) + next(counts)
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "manage.py"), "fold"],
-            env={**clean, "DJANGO_SETTINGS_MODULE": "automl_site.settings", "AUTOML_DATA": str(up.data)},
+            env={**outside_the_tests(), "AUTOML_DATA": str(up.data)},
             stdout=subprocess.DEVNULL,
         )
         try:

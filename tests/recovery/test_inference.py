@@ -40,7 +40,7 @@ def test_a_warm_worker_answers_again_and_again_from_one_process(platform: Platfo
     for job in jobs:
         platform.wait_for(job, "completed")
         assert job.result == {"model_id": model.public_id, "predictions": [{"value": 0.0}]}
-    assert platform.horse(worker).pid == horse.pid
+    assert platform.horse(worker).pid == horse.pid, platform.logs()
     worker.terminate()
     assert worker.wait(timeout=6) == 0
     wait_until(lambda: is_gone(horse.pid), timeout=2, what="the end of the server")

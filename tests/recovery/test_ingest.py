@@ -15,7 +15,7 @@ import pytest
 
 from scripts.with_postgres import PostgresServer
 from tests.conftest import wait_until
-from tests.recovery.test_up import STARTS, Up, _healthy, start  # noqa: F401  (a fixture)
+from tests.recovery.test_up import STARTS, Up, _healthy, migrated, start  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.recovery
 CLIENTS = 4

@@ -15,7 +15,7 @@ from jobs.services.control import job_cancel
 from scripts.with_postgres import PostgresServer
 from tests.conftest import wait_until
 from tests.recovery.conftest import Platform, database_url, is_gone, tree
-from tests.recovery.test_up import Up, start  # noqa: F401  (a fixture)
+from tests.recovery.test_up import Up, migrated, start  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.recovery
 

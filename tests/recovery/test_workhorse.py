@@ -13,7 +13,7 @@ from jobs.models import Job, JobStatus
 from jobs.services.control import job_cancel
 from jobs.services.submission import training_submit
 from tests.conftest import wait_until
-from tests.recovery.conftest import Platform, is_gone, tree
+from tests.recovery.conftest import WITH_FRAMEWORKS, Platform, is_gone, tree
 
 pytestmark = pytest.mark.recovery
 
@@ -148,7 +148,7 @@ def test_forests_share_a_process(platform: Platform, files_root: Path) -> None:
     """What really trains leaves native threads behind, but nothing that its process must be ended for."""
     rows = "\n".join(f"{i % 7},{'tall' if i % 7 > 3 else 'short'}" for i in range(70))
     (files_root / "plants.csv").write_text(f"height,kind\n{rows}\n")
-    worker = platform.worker()
+    worker = platform.worker(**WITH_FRAMEWORKS)
     pids = []
     for seed in (1, 2):
         job = training_submit(

@@ -78,8 +78,8 @@ def test_the_noop_trainer_takes_no_time_and_no_data(tmp_path, recorder):
 
 
 def test_the_sleeper_is_there_only_where_it_is_asked_for():
-    code = "import trainers.registry as r; print('sleeper' in r.TRAINERS)"
-    for value, expected in (("1", "True"), ("", "False")):
+    code = "import trainers.registry as r; print('sleeper' in r.TRAINERS, 'svm' in r.TRAINERS)"
+    for value, expected in (("1", "True True"), ("only", "True False"), ("", "False True")):
         environment = {**os.environ, "AUTOML_TEST_TRAINERS": value}
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.stdout.strip() == expected
