@@ -126,6 +126,8 @@ def main() -> int:
         suite = [Part("chosen", [*selection, *options.arguments], postgres=options.database == "postgres")]
     else:
         suite = parts(full=options.full)
+    if options.full:
+        os.environ["AUTOML_TESTS"] = "full"  # how many examples the property tests try
     RESULTS.mkdir(exist_ok=True)
     for part in suite:
         run(part)

@@ -1,5 +1,6 @@
 """Fixtures for all tests: a Valkey server a test process, users, API clients."""
 
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -25,9 +26,14 @@ def wait_until(condition: Callable[[], object], *, timeout: float = 20.0, what: 
         time.sleep(0.02)
 
 
-def in_brief(cases: Iterable[str], *always: str) -> list[Any]:
-    """Names for `parametrize`: those of `always` each time, the other `cases` in the full suite only."""
-    return [name if name in always else pytest.param(name, marks=pytest.mark.full) for name in cases]
+def in_brief(cases: Iterable[Any], *always: Any) -> list[Any]:
+    """Values for `parametrize`: those of `always` each time, the other `cases` in the full suite only."""
+    return [case if case in always else pytest.param(case, marks=pytest.mark.full) for case in cases]
+
+
+def examples(*, full: int, brief: int) -> int:
+    """How many examples hypothesis tries: other ones each time, so that few a run are many in a week."""
+    return full if os.environ.get("AUTOML_TESTS") == "full" else brief
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
+from tests.conftest import examples
 from tracking import store, stream
 from tracking.services.runs import run_create
 from tracking.stream import Point
@@ -94,7 +95,7 @@ def same_points(columns, rows):
 
 
 hypothesis_settings = settings(
-    max_examples=60,
+    max_examples=examples(full=100, brief=20),
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # shrinking a log takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],

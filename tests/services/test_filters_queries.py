@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import examples
 from tests.services.filter_reference import Facts, holds, written
 from tracking.filters.fields import STATISTICS, config_field, metric_field, run_field
 from tracking.filters.nodes import And, Compare, Day, FromNow, Has, In, IsNull, Like, Matches, Node, Not, Operator, Or
@@ -165,7 +166,7 @@ def runs(db: None) -> RandomRuns:
 
 
 @settings(
-    max_examples=400,
+    max_examples=examples(full=400, brief=100),
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

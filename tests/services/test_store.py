@@ -10,6 +10,7 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import examples
 from tracking import store, stream
 from tracking.models import MetricSegment
 from tracking.services.projects import jobs_project
@@ -42,7 +43,11 @@ def same(left, right):
     return np.array_equal(np.array(left, float), np.array(right, float), equal_nan=True)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(full=100, brief=20),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(batches=batches, max_points=st.integers(store.MIN_DOWNSAMPLED, 12), page=st.integers(1, 9))
 def test_what_is_read_is_what_was_appended(project, batches, max_points, page):
     run = new_run(project)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import examples
 from tests.trainers.conftest import Recorder
 from trainers import registry
 from trainers.files import write_json_atomically
@@ -211,7 +212,7 @@ rows = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(full=400, brief=100), deadline=None)
 @given(rows)
 def test_whatever_is_given_only_foreseen_errors_are_raised(value):
     for given_input in (value, json.dumps(value)):
