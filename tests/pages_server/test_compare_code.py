@@ -49,7 +49,7 @@ def test_changes_commits_and_packages_are_compared_as_text(code, runs, view, dja
     assert "+lr = 1&lt;script&gt;" in text
     assert "+lr = 2&lt;script&gt;" in text
     assert "git diff aaa1 bbb2" in text
-    assert "1 differ; 1 is the same" in text
+    assert "1 differs; 1 is the same" in text
 
 
 def test_any_two_of_the_runs_are_chosen_by_the_address(code, runs):
