@@ -10,6 +10,7 @@ meant.
 Without Chromium these tests are skipped, each by its name.
 """
 
+import contextlib
 import os
 import re
 import shutil
@@ -22,7 +23,8 @@ import playwright
 import pytest
 from django.core.management import call_command
 from django.test.utils import setup_databases, teardown_databases
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.pages.site import Person, Site
 
@@ -41,8 +43,11 @@ CHROMIUM_FLAGS = [
 ]
 VIEWPORTS = {"wide": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 THEMES = ("light", "dark")
+COLOUR_RULES = ["color-contrast", "link-in-text-block"]  # all that a theme changes is colours
 WCAG_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-TIMEOUT_MS = 10_000
+# Of what a passing test does not wait for: a loaded machine is several times slower than a quiet one.
+TIMEOUT_MS = 30_000
+expect.set_options(timeout=TIMEOUT_MS)
 
 NewPage = Callable[..., Page]
 
@@ -81,8 +86,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if call.when == "call" and report.failed:
         for number, page in enumerate(item.stash.get(OPEN_PAGES, [])):
             name = re.sub(r"[^\w-]+", "_", f"{item.name}-{number}")
-            if not page.is_closed():
-                page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+            # What hinders a picture hindered the test: an error in this hook would end the whole run.
+            with contextlib.suppress(PlaywrightError):
+                page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True, timeout=10_000)
     return report
 
 
@@ -103,9 +109,9 @@ def chromium_path() -> str:
     return path
 
 
-# Of a module, not of the session: while it runs, playwright's event loop is this thread's running one, and no
-# asynchronous test of another module could start its own.
-@pytest.fixture(scope="module")
+# Of this package, not of the session: while it runs, playwright's event loop is this thread's running one, and no
+# asynchronous test elsewhere could start its own.
+@pytest.fixture(scope="package")
 def browser(chromium_path: str) -> Iterator[Browser]:
     # For the same reason Django takes this thread for an asynchronous one.
     before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")

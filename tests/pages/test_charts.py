@@ -63,11 +63,12 @@ def test_smoothing_and_the_log_scale_draw_another_line(page: Page, chart: Locato
     raw = drawn_pixels(page)
     chart.get_by_label("Smooth step").fill("0.9")
     expect(page).to_have_url(re.compile(r"\?smooth=0\.9$"))
+    wait_until(lambda: drawn_pixels(page) != raw, what="the smoothed line")
     smooth = drawn_pixels(page)
     log = chart.get_by_role("button", name="Log: logarithmic scale, step")
     log.click()
     expect(log).to_have_attribute("aria-pressed", "true")
-    assert len({raw, smooth, drawn_pixels(page)}) == 3
+    wait_until(lambda: drawn_pixels(page) not in (raw, smooth), what="the line on the logarithmic scale")
 
 
 def test_the_legend_tells_the_value_under_the_pointer_and_hides_a_line(page: Page, chart: Locator) -> None:
@@ -79,7 +80,7 @@ def test_the_legend_tells_the_value_under_the_pointer_and_hides_a_line(page: Pag
     shown = drawn_pixels(page)
     legend.get_by_role("button").click()
     expect(legend.get_by_role("button")).to_have_attribute("aria-pressed", "false")
-    assert drawn_pixels(page) != shown
+    wait_until(lambda: drawn_pixels(page) != shown, what="the chart without the line")
 
 
 def test_the_points_are_read_as_a_table_and_saved_as_csv_and_picture(page: Page, chart: Locator) -> None:
@@ -100,4 +101,3 @@ def test_a_theme_that_changes_changes_the_lines(page: Page, chart: Locator) -> N
     light = drawn_pixels(page)
     page.emulate_media(color_scheme="dark")
     wait_until(lambda: drawn_pixels(page) != light, what="a chart drawn in the dark")
-    assert drawn_pixels(page) != light

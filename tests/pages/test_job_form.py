@@ -54,7 +54,7 @@ def test_a_dropped_file_is_uploaded_and_its_columns_are_offered(page: Page, pers
     page.get_by_role("button", name="Start training").click()
     expect(page).to_have_url(JOB_PAGE)
     expect(page.get_by_role("heading", name="Which grape")).to_be_visible()
-    job = person.waits_for(the_job(person), "completed", timeout=30)
+    job = person.waits_for(the_job(person), "completed")
     assert job.hyperparameters == {"target": "grape", "n_estimators": 20}
     assert job.trained_model.schema["target"] == "grape"
 
@@ -104,7 +104,7 @@ def test_a_target_with_spaces_around_its_name_is_found(page: Page, person: Perso
     page.get_by_label("Trees").fill("5")
     page.get_by_role("button", name="Start training").click()
     expect(page).to_have_url(JOB_PAGE)
-    job = person.waits_for(the_job(person), "completed", timeout=30)
+    job = person.waits_for(the_job(person), "completed")
     assert job.trained_model.schema["target"].strip() == "grape"
 
 
@@ -240,7 +240,7 @@ def test_a_training_is_started_with_the_keyboard_alone(page: Page, person: Perso
     tab_to("Start training")
     page.keyboard.press("Enter")
     expect(page).to_have_url(JOB_PAGE)
-    job = person.waits_for(the_job(person), "completed", timeout=30)
+    job = person.waits_for(the_job(person), "completed")
     assert job.model_type != "random_forest"
     assert job.hyperparameters == {"target": "grape"}
 

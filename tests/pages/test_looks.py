@@ -20,11 +20,9 @@ from jobs.models import Job, TrainedModel
 from jobs.services.control import job_cancel
 from jobs.services.submission import inference_submit
 from tests.conftest import in_brief, wait_until
-from tests.pages.conftest import THEMES, VIEWPORTS, PageErrors
+from tests.pages.conftest import COLOUR_RULES, THEMES, VIEWPORTS, PageErrors
 from tests.pages.site import Person, Site
 
-# All that a theme changes is colours.
-COLOUR_RULES = ["color-contrast", "link-in-text-block"]
 KEPT = {("wide", "light"), ("phone", "dark")}  # a picture takes as long as a check
 NOBODY = {
     "sign in": "/login",

@@ -36,14 +36,14 @@ def test_from_an_account_to_an_answer(page: Page, site: Site, tmp_path: Path) ->
     page.get_by_label("Trees").fill("30")
     page.get_by_label("Description").fill("My first model")
     page.get_by_role("button", name="Start training").click()
-    expect(page.locator("main [data-live-status]")).to_have_text("Completed", timeout=30_000)
+    expect(page.locator("main [data-live-status]")).to_have_text("Completed")
     expect(page.locator(".log-message").filter(has_text="grew 30 trees")).to_be_visible()
     expect(page.get_by_role("img", name="Line chart of accuracy")).to_be_visible()
 
     page.get_by_role("link", name="look at it and try it").click()
     expect(page.get_by_role("heading", name="My first model")).to_be_visible()
     page.get_by_role("button", name="Predict").click()
-    expect(page.locator("#try-result strong")).to_have_text(re.compile("merlot|riesling|syrah"), timeout=15_000)
+    expect(page.locator("#try-result strong")).to_have_text(re.compile("merlot|riesling|syrah"))
 
     page.get_by_label("Search").fill("first")
     page.keyboard.press("Enter")
@@ -69,9 +69,10 @@ def test_the_menu_of_a_phone_opens_leads_and_closes(new_page: NewPage, person: P
 
 
 def test_the_chosen_theme_stays(page: Page, person: Person) -> None:
+    dark = "rgb(16, 20, 26)"
     person.opens(page)
     page.locator("summary", has_text=person.user.username).click()
     page.get_by_role("radio", name="Dark").check(force=True)
-    dark = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+    expect(page.locator("body")).to_have_css("background-color", dark)
     person.opens(page, "/ui/models/")
-    assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == dark == "rgb(16, 20, 26)"
+    expect(page.locator("body")).to_have_css("background-color", dark)
