@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from tests.pages_server.test_addresses import ODD
+from tests.pages_server.odd import with_odd_values
 from tests.services.test_run_table import make_run
 from tracking.models import Project, ProjectMember, Run, SavedView, User
 
@@ -317,34 +317,38 @@ def test_the_page_takes_as_few_queries_for_thirty_runs_as_for_three(
         page(signed_in, project, filter="metrics.loss < 2", sort="-config.lr")
 
 
+@with_odd_values
 @pytest.mark.parametrize("name", ["filter", "column", "sort", "group", "archived", "trash", "page", "undo", "seen"])
 def test_no_odd_value_in_the_address_is_a_failure(
-    signed_in: Client, project: Project, runs: list[Run], name: str
+    signed_in: Client, project: Project, runs: list[Run], name: str, values: tuple[str, ...]
 ) -> None:
-    for value in ODD:
+    for value in values:
         query = {name: value.encode(errors="surrogatepass")}
         assert signed_in.get(f"/ui/projects/{project.pk}/", query).status_code == 200, value
 
 
+@with_odd_values
 @pytest.mark.parametrize(("path", "name"), [("", "q"), ("", "page"), ("csv", "filter"), ("csv", "column")])
 def test_no_odd_value_is_a_failure_of_the_list_or_of_the_file(
-    signed_in: Client, project: Project, runs: list[Run], path: str, name: str
+    signed_in: Client, project: Project, runs: list[Run], path: str, name: str, values: tuple[str, ...]
 ) -> None:
     address = f"/ui/projects/{project.pk}/runs.csv" if path == "csv" else "/ui/projects/"
-    for value in ODD:
+    for value in values:
         answer = signed_in.get(address, {name: value.encode(errors="surrogatepass")})
         assert answer.status_code in ((200, 400, 422) if path == "csv" else (200,)), value
 
 
+@with_odd_values
 @pytest.mark.parametrize("name", ["text", "caret"])
 def test_no_odd_question_to_the_completion_is_a_failure(
-    signed_in: Client, project: Project, runs: list[Run], name: str
+    signed_in: Client, project: Project, runs: list[Run], name: str, values: tuple[str, ...]
 ) -> None:
-    for value in ODD:
+    for value in values:
         query = {name: value.encode(errors="surrogatepass")}
         assert signed_in.get(f"/ui/projects/{project.pk}/complete.json", query).status_code == 200, value
 
 
+@with_odd_values
 @pytest.mark.parametrize(
     ("path", "name"),
     [
@@ -356,10 +360,10 @@ def test_no_odd_question_to_the_completion_is_a_failure(
     ],
 )
 def test_no_odd_value_in_a_form_is_a_failure(
-    signed_in: Client, project: Project, runs: list[Run], path: str, name: str
+    signed_in: Client, project: Project, runs: list[Run], path: str, name: str, values: tuple[str, ...]
 ) -> None:
     form = {"action": "tag", "run": [runs[0].pk], "tag": "t", "name": "n", "username": "ann", "role": "viewer"}
-    for value in ODD:
+    for value in values:
         data = form | {name: value.encode(errors="surrogatepass")}
         answer = signed_in.post(f"/ui/projects/{project.pk}/{path}/", data)
         assert answer.status_code in (200, 302, 400, 422), value
