@@ -72,6 +72,7 @@ SUMMARY = {
     "max_value": 0.8,
     "mean_value": 0.4,
     "total_points": 100,
+    "next_step": 100,
 }
 
 

@@ -143,6 +143,7 @@ class MetricViewSet(FormsMixin, ViewSet):
                     "max_value": row.max_value,
                     "mean_value": row.mean_value,
                     "total_points": row.count,
+                    "next_step": row.next_step,
                 }
                 for row in store.summaries(run.pk)
             ]

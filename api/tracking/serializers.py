@@ -295,3 +295,4 @@ class TrackingSummaryOut(serializers.Serializer):
     max_value = serializers.FloatField(allow_null=True)
     mean_value = serializers.FloatField(allow_null=True)
     total_points = serializers.IntegerField()
+    next_step = serializers.IntegerField(help_text="An extension: what a point without a step would get.")

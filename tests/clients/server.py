@@ -38,6 +38,7 @@ class Tracking:
         self.runs: dict[int, dict[str, Any]] = {}
         self.points: list[tuple[int, str, int, float, float]] = []
         self.answers: dict[str, tuple[bytes, Any]] = {}
+        self.tells_next_step = True  # in summaries, beyond the document
         self.requests: list[tuple[str, str, dict[str, str], float]] = []
         self.faults: deque[Fault] = deque()
         self.away = False
@@ -161,11 +162,16 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._upload(run_id, rest, content, body)
             case "GET", "metrics", run_id, "summary":
                 names = {point[1] for point in state.points if point[0] == int(run_id)}
-                return 200, [{"name": name} for name in sorted(names)]
+                return 200, [self._summary(int(run_id), name) for name in sorted(names)]
             case "GET", "metrics", run_id, "history", *rest:
                 series = state.series(int(run_id), "/".join(rest).replace("%20", " "))
                 return 200, {"steps": [step for step, _ in series], "values": [value for _, value in series]}
         raise _Refusal(404, "Resource not found")
+
+    def _summary(self, run_id: int, name: str) -> dict[str, Any]:
+        if not self.state.tells_next_step:
+            return {"name": name}
+        return {"name": name, "next_step": max(step for step, _ in self.state.series(run_id, name)) + 1}
 
     def _login(self, form: dict[str, list[str]]) -> tuple[int, Any]:
         self.state.logins += 1

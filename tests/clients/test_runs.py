@@ -229,7 +229,11 @@ def test_logging_after_the_end_is_told(server: TrackingServer, manager: Any, cap
     assert "has ended" in caplog.messages[-1]
 
 
-def test_a_run_is_resumed_by_its_id_and_its_steps_go_on(server: TrackingServer, manager: Any) -> None:
+@pytest.mark.parametrize("tells_next_step", [True, False], ids=["this_platform", "the_document_only"])
+def test_a_run_is_resumed_by_its_id_and_its_steps_go_on(
+    server: TrackingServer, manager: Any, tells_next_step: bool
+) -> None:
+    server.state.tells_next_step = tells_next_step
     with manager.run(name="first", config={"lr": 0.1}) as run:
         run.log({"loss": 1.0, "a b": 1.0}, step=41)
     with manager.run(id=1) as again:
@@ -238,6 +242,7 @@ def test_a_run_is_resumed_by_its_id_and_its_steps_go_on(server: TrackingServer, 
         again.log({"loss": 0.5})
     assert server.state.series(1, "loss") == [(41, 1.0), (42, 0.5)]
     assert server.state.runs[1]["status"] == "completed"
+    assert len(server.state.requests_to("GET", "/metrics/1/history")) == (0 if tells_next_step else 2)
 
 
 def test_a_run_that_is_not_there_cannot_be_resumed(manager: Any) -> None:

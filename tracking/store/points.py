@@ -72,7 +72,10 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Of one series. Minimum, maximum and mean skip NaN and infinities, and are None where no number is left."""
+    """Of one series. Minimum, maximum and mean skip NaN and infinities, and are None where no number is left.
+
+    `next_step`: what a point without a step would get, one more than the greatest so far.
+    """
 
     name: str
     count: int
@@ -80,6 +83,7 @@ class Summary:
     last_value: float
     last_step: int
     last_time: datetime
+    next_step: int
     min_value: float | None
     max_value: float | None
     mean_value: float | None

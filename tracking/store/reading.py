@@ -146,6 +146,7 @@ def summaries(run_id: int) -> list[Summary]:
             last_value=math.nan if row.last_value is None else row.last_value,
             last_step=row.last_step or 0,
             last_time=row.last_time or EPOCH,
+            next_step=row.next_step,
             min_value=row.min_value,
             max_value=row.max_value,
             mean_value=row.sum_value / row.number_count if row.number_count else None,

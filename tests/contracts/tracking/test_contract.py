@@ -235,6 +235,7 @@ def test_metrics_are_logged_and_read_as_documented(api: Api, run_id: int, slash:
         "max_value": 0.5,
         "mean_value": 0.5,
         "total_points": 2,
+        "next_step": 2,
     }
 
 

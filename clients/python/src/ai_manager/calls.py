@@ -65,11 +65,13 @@ def run_get(api: Api, run_id: int) -> dict[str, Any]:
 def next_steps(api: Api, run_id: int) -> tuple[int, int]:
     """One more than the last step of any of the run's series, and of those of the machine; 0 without any."""
     training, system = [-1], [-1]
-    for item in api.call("GET", f"/metrics/{run_id}/summary")[:_LOOKED_AT]:
+    asked = 0
+    for item in api.call("GET", f"/metrics/{run_id}/summary"):
         steps = system if item["name"].startswith(SYSTEM_PREFIX) else training
-        if "last_step" in item:
-            steps.append(int(item["last_step"]))
-        else:
+        if "next_step" in item:
+            steps.append(int(item["next_step"]) - 1)
+        elif asked < _LOOKED_AT:  # a server that keeps to the document: a call a series
+            asked += 1
             path = f"/metrics/{run_id}/history/{quote(item['name'])}?max_points={_FEW_POINTS}"
             steps += api.call("GET", path)["steps"]
     return max(training) + 1, max(system) + 1
