@@ -84,6 +84,13 @@ def files_root() -> Path:
 
 
 @pytest.fixture
+def data_root(settings: object, tmp_path: Path) -> Path:
+    """A data folder of the test's own."""
+    settings.DATA_DIR, settings.FILES_ROOT = tmp_path, tmp_path / "files"
+    return tmp_path
+
+
+@pytest.fixture
 def make_user(db: None) -> Callable[..., object]:
     """make_user("ann") -> an active user with the password "password"."""
     from tracking.models import User

@@ -54,7 +54,7 @@ def test_a_failed_batch_is_stored_once(server: TrackingServer, manager: Any, fau
             server.state.faults += [fault, fault]
             for step in range(10):
                 run.log({"loss": 1.0}, step=10 * round_ + step)
-            assert run.flush(timeout=10)
+            assert run.flush(timeout=60)
     assert steps(server) == list(range(30))
 
 
@@ -72,7 +72,7 @@ def test_an_expired_token_is_renewed(server: TrackingServer, manager: Any) -> No
     run = manager.run()
     server.state.tokens.clear()
     run.log({"loss": 1.0})
-    assert run.flush(timeout=5)
+    assert run.flush(timeout=60)
     assert server.state.requests_to("POST", "/auth/refresh")
     assert server.state.logins == 1
     server.state.tokens.clear()
@@ -106,7 +106,7 @@ def test_a_long_outage_goes_to_the_disk_and_is_sent_in_order(
     run = manager.run(name="a")
     other = manager.run(name="b")
     run.log({"loss": 0.0}, step=0)
-    assert run.flush(timeout=5)
+    assert run.flush(timeout=60)
     server.state.away = True
     for step in range(1, 200):
         run.log({"loss": 1.0}, step=step)
@@ -388,7 +388,7 @@ def test_a_throttled_process_sends_less_often(server: TrackingServer, manager: A
     for step in range(10):
         for run in runs:
             run.log({"loss": 1.0}, step=step)
-    assert manager.flush(timeout=20)
+    assert manager.flush(timeout=60)
     for run in runs:
         run.finish()
     for run in runs:

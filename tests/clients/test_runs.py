@@ -284,7 +284,7 @@ def test_points_arrive_while_the_run_goes_on(server: TrackingServer, manager: An
     run = manager.run()
     run.log({"loss": 1.0})
     wait_until(lambda: server.state.points, what="the point")
-    assert run.flush(timeout=5)
+    assert run.flush(timeout=60)
     run.finish()
 
 

@@ -16,7 +16,7 @@ from tracking.services.projects import jobs_project
 from tracking.services.runs import run_create
 from tracking.tokens import issue_tokens
 
-PATIENCE = 10.0  # seconds until a message that should come is missed
+PATIENCE = 60.0  # seconds until a message that should come is missed
 
 
 def new_run(user: User) -> Run:

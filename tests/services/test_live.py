@@ -378,7 +378,7 @@ async def test_a_bug_closes_the_socket_with_an_id_that_is_in_the_log(run, token,
 def subscriber(client):
     subscription = client.pubsub(ignore_subscribe_messages=True)
     subscription.psubscribe(live.CHANNEL_PREFIX + "*")
-    subscription.get_message(timeout=5)
+    subscription.get_message(timeout=60)
     return subscription
 
 
@@ -387,7 +387,7 @@ def test_announcements_go_over_one_kept_connection(redis_client):
     before = len(redis_client.client_list())
     for i in range(5):
         live.announce(f"run:{i}")
-    channels = [subscription.get_message(timeout=5)["channel"] for _ in range(5)]
+    channels = [subscription.get_message(timeout=60)["channel"] for _ in range(5)]
     assert channels == [f"{live.CHANNEL_PREFIX}run:{i}".encode() for i in range(5)]
     assert len(redis_client.client_list()) == before + 1
     live.close()
@@ -403,7 +403,7 @@ def test_a_forked_child_announces_over_a_connection_of_its_own(redis_client):
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
     live.announce("run:3")
-    channels = [subscription.get_message(timeout=5)["channel"].decode()[-1] for _ in range(3)]
+    channels = [subscription.get_message(timeout=60)["channel"].decode()[-1] for _ in range(3)]
     assert channels == ["1", "2", "3"]
 
 
@@ -423,7 +423,7 @@ def test_a_restarted_redis_gets_the_next_announcement(redis_client):
     redis_client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     subscription = subscriber(redis_client)
     live.announce("run:2")
-    assert subscription.get_message(timeout=5)["channel"].endswith(b"run:2")
+    assert subscription.get_message(timeout=60)["channel"].endswith(b"run:2")
 
 
 async def test_when_the_wake_up_connection_is_made_anew_the_store_is_read(run, token, polls_never, monkeypatch):
