@@ -55,6 +55,21 @@ def test_metric_posts_are_counted_apart(api: Api, run_id: int, limits: Callable[
     assert (reading.status, reading.headers["X-RateLimit-Remaining"]) == (200, "0")
 
 
+def test_what_sends_files_is_counted_as_metric_posts_are(api: Api, run_id: int, limits: Callable[..., None]) -> None:
+    limits(tracking_minute="2/m", tracking_metrics="4/h")
+    order = {"path": "y", "size": 1, "sha256": "0" * 64}
+    upload = api.call("POST", f"/runs/{run_id}/uploads", order)
+    statuses = [
+        upload.status,
+        api.call("PUT", f"/runs/{run_id}/artifacts/x", b"x").status,
+        api.call("PATCH", f"/runs/{run_id}/uploads/{upload.body['id']}", b"x", **{"Upload-Offset": "0"}).status,
+        api.call("POST", f"/runs/{run_id}/artifacts", {"path": "z", "sha256": "0" * 64}).status,
+        api.call("PUT", f"/runs/{run_id}/artifacts/x", b"x").status,
+    ]
+    assert statuses == [201, 201, 200, 404, 429]
+    assert api.call("GET", f"/runs/{run_id}/artifacts").status == 429  # the fixtures have made two calls
+
+
 def test_users_are_counted_apart(
     api: Api, make_user: Callable[..., User], api_of: Callable[[User], Api], limits: Callable[..., None]
 ) -> None:
