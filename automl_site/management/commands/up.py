@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from automl_site.exits import exit_now
@@ -33,7 +34,7 @@ def positive(text: str) -> int:
 
 class Command(BaseCommand):
     help = "Start the platform: database, Valkey, web server, workers and reconciler, all state under one folder."
-    requires_system_checks = []  # they import every view there is; `manage.py check` and the lint make them
+    requires_system_checks = [Tags.security]  # the others import every view there is; the lint makes them
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--bind", type=address, default="127.0.0.1:8000", help="HOST:PORT (port 0: any free one)")

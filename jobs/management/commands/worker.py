@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from automl_site.exits import exit_now
@@ -25,7 +26,7 @@ EXIT_NOTHING_TO_SERVE = 78
 
 class Command(BaseCommand):
     help = "Run training or inference jobs of the queues that this machine can serve."
-    requires_system_checks = []  # they import every view there is; `manage.py check` and the lint make them
+    requires_system_checks = [Tags.security]  # the others import every view there is; the lint makes them
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--kind", choices=Worker.Kind.values, default=Worker.Kind.TRAINING)
