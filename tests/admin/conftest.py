@@ -30,13 +30,6 @@ def _own_redis_connection():
 
 
 @pytest.fixture
-def data_root(settings: object, tmp_path: Path) -> Path:
-    """A data folder of the test's own."""
-    settings.DATA_DIR, settings.FILES_ROOT = tmp_path, tmp_path / "files"
-    return tmp_path
-
-
-@pytest.fixture
 def operator(make_user: Callable[..., User]) -> User:
     return make_user("operator", is_staff=True, is_superuser=True)
 

@@ -19,13 +19,6 @@ def _own_redis_connection():
 
 
 @pytest.fixture
-def data_root(settings: object, tmp_path: Path) -> Path:
-    """A data folder of the test's own."""
-    settings.DATA_DIR, settings.FILES_ROOT = tmp_path, tmp_path / "files"
-    return tmp_path
-
-
-@pytest.fixture
 def signed_in(client: Client, user: User) -> Client:
     client.force_login(user)
     return client

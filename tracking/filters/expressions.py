@@ -86,79 +86,63 @@ class ByCodePoint(Func):
         return super().as_sql(compiler, connection, template='(%(expressions)s COLLATE "C")', **context)
 
 
-class IsLike(Func):
+class _Condition(Func):
+    """A condition on one column, written out for each database; `{column}` stands once in each."""
+
+    arity = 1
+    output_field = BooleanField()
+    sqlite = ""
+    postgres = ""
+    sqlite_params: tuple[str, ...] = ()
+    postgres_params: tuple[str, ...] = ()
+
+    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        sql, params = compiler.compile(self.source_expressions[0])
+        return self.sqlite.format(column=sql), (*params, *self.sqlite_params)
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
+        sql, params = compiler.compile(self.source_expressions[0])
+        return self.postgres.format(column=sql), (*params, *self.postgres_params)
+
+
+class IsLike(_Condition):
     """Whether a text is like a pattern, case and all. (SQLite's LIKE ignores the case of ASCII; its GLOB does not.)"""
 
-    arity = 1
-    output_field = BooleanField()
+    sqlite = "({column} GLOB %s)"
+    postgres = "({column} LIKE %s)"
 
     def __init__(self, text: Any, pattern: str) -> None:
-        self.given = pattern
+        self.sqlite_params, self.postgres_params = (as_glob(pattern),), (as_like(pattern),)
         super().__init__(text)
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
-        sql, params = compiler.compile(self.source_expressions[0])
-        return f"({sql} GLOB %s)", (*params, as_glob(self.given))
 
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
-        sql, params = compiler.compile(self.source_expressions[0])
-        return f"({sql} LIKE %s)", (*params, as_like(self.given))
-
-
-class HasTag(Func):
+class HasTag(_Condition):
     """Whether a JSON list of texts has this one."""
 
-    arity = 1
-    output_field = BooleanField()
+    sqlite = "EXISTS (SELECT 1 FROM JSON_EACH({column}) WHERE type = 'text' AND value = %s)"
+    postgres = "({column} @> %s::jsonb)"
 
     def __init__(self, column: str, tag: str) -> None:
-        self.given = tag
+        self.sqlite_params, self.postgres_params = (tag,), (json.dumps([tag]),)
         super().__init__(F(column))
 
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
-        sql, params = compiler.compile(self.source_expressions[0])
-        tags = f"JSON_EACH({sql}) WHERE type = 'text' AND value = %s"
-        return f"EXISTS (SELECT 1 FROM {tags})", (*params, self.given)  # noqa: S608 (only columns and placeholders)
 
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
-        sql, params = compiler.compile(self.source_expressions[0])
-        return f"({sql} @> %s::jsonb)", (*params, json.dumps([self.given]))
-
-
-class IsEmptyList(Func):
+class IsEmptyList(_Condition):
     """Whether a JSON column holds no list, or one of nothing."""
 
-    arity = 1
-    output_field = BooleanField()
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
-        sql, params = compiler.compile(self.source_expressions[0])
-        return f"(COALESCE(JSON_ARRAY_LENGTH({sql}), 0) = 0)", tuple(params)
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
-        sql, params = compiler.compile(self.source_expressions[0])
-        return f"({sql} = '[]'::jsonb)", tuple(params)
+    sqlite = "(COALESCE(JSON_ARRAY_LENGTH({column}), 0) = 0)"
+    postgres = "({column} = '[]'::jsonb)"
 
 
-class OneOf(Func):
+class OneOf(_Condition):
     """Whether a key is among these, however many: as one parameter, of which both databases take few thousands."""
 
-    arity = 1
-    output_field = BooleanField()
+    sqlite = "({column} IN (SELECT value FROM JSON_EACH(%s)))"
+    postgres = "({column} IN (SELECT value::bigint FROM jsonb_array_elements_text(%s::jsonb)))"
 
     def __init__(self, key: str, keys: Sequence[int]) -> None:
-        self.given = json.dumps(list(keys))
+        self.sqlite_params = self.postgres_params = (json.dumps(list(keys)),)
         super().__init__(F(key))
-
-    def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
-        sql, params = compiler.compile(self.source_expressions[0])
-        keys = "SELECT value FROM JSON_EACH(%s)"
-        return f"({sql} IN ({keys}))", (*params, self.given)
-
-    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Compiled:
-        sql, params = compiler.compile(self.source_expressions[0])
-        keys = "SELECT value::bigint FROM jsonb_array_elements_text(%s::jsonb)"
-        return f"({sql} IN ({keys}))", (*params, self.given)
 
 
 class Seconds(Func):
