@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import math
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import wait_until
-from tests.recovery.test_up import Up
+from tests.recovery.test_up import Up, migrated  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.recovery
 
@@ -50,7 +51,7 @@ class Relay:
             while content := source.recv(65536):
                 if self.away:
                     break
-                if answers and self.lose:
+                if answers and self.lose > 0:
                     self.lose -= 1
                     break
                 if not answers:
@@ -69,8 +70,11 @@ class Relay:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    up = Up(tmp_path_factory.mktemp("up") / "data")
+def real(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Up]:  # noqa: F811
+    data = tmp_path_factory.mktemp("up") / "data"
+    data.mkdir()
+    shutil.copy(migrated, data)
+    up = Up(data)
     try:
         up.ready().post("/auth/register", {"email": "a@example.com", "username": "ann", "password": "password"})
         yield up
@@ -122,7 +126,7 @@ def test_lost_answers_double_nothing(manager: Any, relay: Relay) -> None:
         relay.lose = 1
         for step in range(200):
             run.log({"loss": float(step)}, step=200 * round_ + step)
-        wait_until(lambda: not relay.lose, what="the answer that is lost")
+        wait_until(lambda: relay.lose <= 0, what="the answer that is lost")
         assert run.flush(timeout=20)
     run.finish()
     assert history(manager, run.id, "loss")["steps"] == list(range(1000))
@@ -133,7 +137,7 @@ def test_an_outage_loses_nothing(manager: Any, relay: Relay, monkeypatch: pytest
     monkeypatch.setattr("ai_manager.sender.LAST_BACKOFF", 0.5)
     with manager.run() as run:
         run.log({"loss": 0.0}, step=0)
-        run.flush(timeout=10)
+        run.flush(timeout=20)
         relay.away = True
         for step in range(1, 5000):
             run.log({"loss": float(step)}, step=step)

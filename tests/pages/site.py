@@ -4,6 +4,7 @@ The web server is `up`'s own (the pages need WebSockets, which Django's live ser
 stays open when the server is killed, so that it comes back at the same address.
 """
 
+import contextlib
 import io
 import itertools
 import os
@@ -18,6 +19,7 @@ from django.conf import settings
 from django.test import Client
 from playwright.sync_api import Page
 
+from automl_site.errors import NotCancellable
 from datasets_app.models import Dataset
 from datasets_app.services import dataset_upload
 from jobs.models import FINAL_STATUSES, Job, Worker
@@ -181,4 +183,5 @@ class Person:
     def leaves(self) -> None:
         """End what runs still: the next test needs the workers."""
         for job in Job.objects.filter(owner=self.user).exclude(status__in=FINAL_STATUSES):
-            job_cancel(user=self.user, job=job)
+            with contextlib.suppress(NotCancellable):  # it has just ended
+                job_cancel(user=self.user, job=job)
