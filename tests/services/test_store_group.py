@@ -4,16 +4,17 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import examples
 from tracking import store, store_group, stream
 from tracking.models import Run
+from tracking.services import ingest
+from tracking.services.ingest import Entry, group_log
 from tracking.services.projects import jobs_project
 from tracking.services.runs import run_create
-from tracking.store_group import Part, SeriesCache, append_group
+from tracking.store_group import Part, SeriesCache, append_group, append_known
 from tracking.stream import Point
 
 pytestmark = pytest.mark.django_db
@@ -64,11 +65,7 @@ def means_agree(one: Run, other: Run) -> bool:
     )
 
 
-@settings(
-    max_examples=examples(full=50, brief=12),
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(groups=groups)
 def test_a_group_appends_what_single_requests_would(user, groups):
     project = jobs_project(user)
@@ -104,3 +101,42 @@ def test_a_group_leaves_out_runs_that_are_gone(user):
         there = append_group({run: [Part("loss", [1.0])] for run in (here.pk, gone_id)}, SeriesCache())
     assert there == {here.pk}
     assert [point.value for point in store.read_points(run_id=here.pk, after=0, until=9)] == [1.0]
+
+
+def test_only_runs_that_nobody_else_wrote_to_are_written_without_a_look_at_them(user):
+    project = jobs_project(user)
+    mine, shared, new = (run_create(project=project, name="run", config={}, tags=[]) for _ in range(3))
+    cache = SeriesCache()
+    with transaction.atomic():
+        append_group({run.pk: [Part("loss", [1.0])] for run in (mine, shared)}, cache)
+        stream.append(run_id=shared.pk, points=[Point("loss", 2.0, None, START)])
+        parts = {run.pk: [Part("loss", [3.0, 4.0])] for run in (mine, shared, new)}
+        assert append_known(parts, cache) == {mine.pk}
+        assert append_group({run.pk: parts[run.pk] for run in (shared, new)}, cache) == {shared.pk, new.pk}
+    values = [
+        [(point.step, point.value) for point in store.read_points(run_id=run.pk, after=0, until=9)]
+        for run in (mine, shared, new)
+    ]
+    assert values == [[(0, 1.0), (1, 3.0), (2, 4.0)], [(0, 1.0), (1, 2.0), (2, 3.0), (3, 4.0)], [(0, 3.0), (1, 4.0)]]
+    first_ids = [parts[run.pk][0].first_id for run in (mine, shared, new)]
+    assert len({first_id + offset for first_id in first_ids for offset in (0, 1)}) == 6
+
+
+def test_what_is_committed_is_answered_though_the_rest_of_its_group_fails(user, monkeypatch):
+    """Else the view would write it once more. On SQLite a group is one transaction, and nothing of it is committed."""
+    project = jobs_project(user)
+    known, new = (run_create(project=project, name="run", config={}, tags=[]) for _ in range(2))
+    cache = SeriesCache()
+    entries = [Entry(run_id=run.pk, parts=[Part("loss", [1.0])]) for run in (known, new)]
+    assert group_log(entries[:1], cache) == [{"message": "Logged 1 metrics successfully"}]
+
+    def away(*_):
+        raise OperationalError("the connection is closed")
+
+    monkeypatch.setattr(ingest, "append_group", away)
+    if connection.vendor == "postgresql":
+        assert group_log(entries, cache) == [{"message": "Logged 1 metrics successfully"}, None]
+    with pytest.raises(OperationalError):
+        group_log(entries, cache)
+    committed = 2 if connection.vendor == "postgresql" else 1
+    assert [[summary.count for summary in store.summaries(run.pk)] for run in (known, new)] == [[committed], []]
