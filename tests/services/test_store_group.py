@@ -8,6 +8,7 @@ from django.db import OperationalError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import examples
 from tracking import store, store_group, stream
 from tracking.models import Run
 from tracking.services import ingest
@@ -65,7 +66,11 @@ def means_agree(one: Run, other: Run) -> bool:
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(full=50, brief=12),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(groups=groups)
 def test_a_group_appends_what_single_requests_would(user, groups):
     project = jobs_project(user)
