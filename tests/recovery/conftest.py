@@ -38,7 +38,7 @@ SCALED = {
     "AUTOML_STOP_GRACE": "0.6",
     "AUTOML_HAND_BACK_GRACE": "1.2",
 }
-START_SECONDS = 60.0  # Django and the frameworks, imported on a busy machine
+START_SECONDS = 120.0  # Django and the frameworks, imported on a busy machine
 # Scaled-down workers import no framework: most of their start would go there, and the sleeper uses none.
 WITHOUT_FRAMEWORKS = {"AUTOML_TEST_TRAINERS": "only"}
 WITH_FRAMEWORKS = {"AUTOML_TEST_TRAINERS": "1"}

@@ -24,7 +24,7 @@ from tests.recovery.conftest import SCALED, WITH_FRAMEWORKS, WITHOUT_FRAMEWORKS
 
 pytestmark = pytest.mark.recovery
 ROOT = Path(__file__).resolve().parent.parent.parent
-STARTS = 60.0  # seconds; a loaded machine is slow to import
+STARTS = 120.0  # seconds; a loaded machine is slow to import
 
 
 def outside_the_tests() -> dict[str, str]:
