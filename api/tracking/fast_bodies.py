@@ -51,7 +51,9 @@ def _plain_point(body: Any) -> list[Part] | None:
     """A point with a name, a number and perhaps a step; None where it is another one, or not plain."""
     if not isinstance(body, dict) or not body.keys() <= _POINT_FIELDS:
         return None
-    name, value, step = body.get("name"), body.get("value"), body.get("step")
+    name: Any = body.get("name")
+    value: Any = body.get("value")
+    step: Any = body.get("step")
     if type(value) not in _NUMBERS or not -_LONG < value < _LONG or name_problem(name):
         return None
     if step is not None and (type(step) is not int or not -MAX_STEP <= step <= MAX_STEP):
