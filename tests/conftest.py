@@ -1,6 +1,7 @@
 """Fixtures for all tests: a Valkey server a test process, users, API clients."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,10 @@ import redis
 from django.conf import settings
 
 from automl_site import valkey
+
+# A shell's background job ignores Ctrl-C, and so would all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def wait_until(condition: Callable[[], object], *, timeout: float = 20.0, what: str = "condition") -> object:
