@@ -19,6 +19,7 @@ from tracking import run_files, run_snippets, store
 from tracking.download_links import run_downloads
 from tracking.models import Run
 from tracking.run_cells import exported
+from tracking.selectors.code_changes import packages_of
 from tracking.selectors.environments import environment_of
 from tracking.selectors.run_page import config_tree, job_of, may_change, trashed_run
 from tracking.selectors.runs import chart_series, log_lines, log_tail, run_get
@@ -102,8 +103,11 @@ def _tab_context(request: HttpRequest, run: Run, tab: str, base: str) -> dict[st
     if tab == "environment":
         kept = environment_of(run)
         git = kept["git"]
+        packages = packages_of(kept["environment"])
+        facts = {name: fact for name, fact in kept["environment"].items() if name != "packages" or not packages}
         return {
-            "environment": config_tree(kept["environment"])[0] if kept["environment"] else [],
+            "environment": config_tree(facts)[0] if facts else [],
+            "packages": sorted(packages.items()),
             "git": config_tree({name: git[name] for name in git if name != "diff"})[0] if git else [],
             "diff": git.get("diff") or "",
             "environment_curl": run_snippets.environment_as_curl(run, base),

@@ -211,6 +211,19 @@ def test_all_that_a_page_offers_to_download_is_there(client, user, run):
     assert client.get(table).getvalue().decode().splitlines() == ["id,name,metrics.loss.last", f"{run.pk},rose,0.5"]
 
 
+def test_packages_are_a_table_with_their_versions(page, run):
+    environment_set(run_id=run.pk, environment={"host": "gpu-1", "packages": ["numpy==2.4.6", f"{EVIL}==1", "torch"]})
+    text = page("environment")
+    assert "3 packages" in text
+    assert '<th scope="row">numpy</th><td class="wrap-anywhere">2.4.6</td>' in text
+    assert "gpu-1" in text
+    assert EVIL not in text
+    environment_set(run_id=run.pk, environment={"packages": {"no": ["sense"]}, "host": "gpu-1"})
+    assert "1 package<" in page("environment")
+    environment_set(run_id=run.pk, environment={"packages": "all of them"})
+    assert "all of them" in page("environment")
+
+
 def test_the_environment_is_shown_as_text(page, run):
     assert "Nothing is known" in page("environment")
     environment_set(run_id=run.pk, environment={"python": EVIL}, git={"commit": "8f3c2d1", "diff": EVIL})

@@ -131,7 +131,7 @@ def facts(first: Code, second: Code) -> list[Fact]:
 
 def package_changes(first: Code, second: Code) -> tuple[list[PackageChange], int]:
     """Packages with other versions, or that only one has, by name; and how many are the same."""
-    left, right = _packages(first), _packages(second)
+    left, right = packages_of(first.environment), packages_of(second.environment)
     names = sorted({*left, *right})
     changes = [PackageChange(name, left.get(name, ""), right.get(name, "")) for name in names]
     differing = [change for change in changes if change.first != change.second]
@@ -218,9 +218,9 @@ def _sections(diff: str) -> dict[str, list[str]]:
     return found
 
 
-def _packages(code: Code) -> dict[str, str]:
-    """Version by name in lower case, from ["name==version", …] or {"name": "version"}."""
-    packages = code.environment.get("packages")
+def packages_of(environment: Mapping[str, Any]) -> dict[str, str]:
+    """Version by name in lower case, from ["name==version", …] or {"name": "version"}; the first 5,000."""
+    packages = environment.get("packages")
     if isinstance(packages, Mapping):
         pairs = [(name, _text(version)) for name, version in packages.items()]
     elif isinstance(packages, list):
