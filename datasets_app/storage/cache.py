@@ -6,6 +6,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from datasets_app.storage.base import disk_errors
@@ -70,10 +71,10 @@ class LocalCache:
 
 
 def _bytes_under(folder: Path) -> int:
+    """What the files of a folder take; another process may rename or drop it, or a part of it, meanwhile."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size
-        except FileNotFoundError:  # dropped by another process
-            continue
+    for parent, _, names in os.walk(folder):  # leaves out what it cannot list
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(parent, name)).st_size
     return total

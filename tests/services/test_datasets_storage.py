@@ -218,6 +218,26 @@ def test_a_failed_fetch_leaves_nothing_in_the_cache(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_draft_that_another_process_moves_away_disturbs_no_trimming(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = LocalCache(tmp_path / "cache", max_bytes=1000)
+    cache.folder("kept", fill=fill_with(1))
+    draft = cache.root / ".draft"
+    draft.mkdir()
+    stat = Path.stat
+
+    def moved_away_when_looked_at(path: Path, **options: bool) -> os.stat_result:
+        found = stat(path, **options)
+        if path == draft:
+            draft.rmdir()
+        return found
+
+    monkeypatch.setattr(Path, "stat", moved_away_when_looked_at)
+    cache.trim()
+    assert not draft.exists()
+
+
 # --- STORAGE_URL ------------------------------------------------------------------------------------------------------
 
 
