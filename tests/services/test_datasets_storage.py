@@ -225,15 +225,14 @@ def test_a_draft_that_another_process_moves_away_disturbs_no_trimming(
     cache.folder("kept", fill=fill_with(1))
     draft = cache.root / ".draft"
     draft.mkdir()
-    stat = Path.stat
+    scandir = os.scandir
 
-    def moved_away_when_looked_at(path: Path, **options: bool) -> os.stat_result:
-        found = stat(path, **options)
-        if path == draft:
+    def moved_away_before(path: Path) -> object:
+        if Path(path) == draft:
             draft.rmdir()
-        return found
+        return scandir(path)
 
-    monkeypatch.setattr(Path, "stat", moved_away_when_looked_at)
+    monkeypatch.setattr(os, "scandir", moved_away_before)
     cache.trim()
     assert not draft.exists()
 
