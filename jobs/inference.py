@@ -222,5 +222,8 @@ class InferenceMonitor:
         self._overdue.clear()
 
     def _running(self) -> QuerySet[Attempt]:
-        running = Attempt.objects.filter(worker=self._registration.worker, status=Attempt.Status.RUNNING)
-        return running.select_related("job")
+        """What this worker's process answers. A dead worker's attempts stand under the name that this one took over:
+        they are not kept alive, but left to the reconciler."""
+        worker = self._registration.worker
+        running = Attempt.objects.filter(worker=worker, started_at__gte=worker.started_at)
+        return running.filter(status=Attempt.Status.RUNNING).select_related("job")

@@ -37,9 +37,16 @@ class Signals:
     requested = False
 
 
+def register():
+    return Registration(kind="inference", queues=["sklearn-inference"], capabilities={}, wanted_name="warm")
+
+
 @pytest.fixture
 def registration(db):
-    return Registration(kind="inference", queues=["sklearn-inference"], capabilities={}, wanted_name="warm")
+    registered = register()
+    registered.worker.started_at -= timedelta(hours=1)
+    registered.worker.save()
+    return registered
 
 
 @pytest.fixture
@@ -155,3 +162,19 @@ def test_a_worker_whose_row_was_given_away_replaces_its_process(monitor, child, 
     monitor._look(child)
     assert [reason for reason, _ in child.asked] == [StopFlag.HAND_BACK]
     assert registration.worker.name == "warm-2"
+
+
+def test_what_a_dead_worker_was_answering_is_not_kept_alive_by_the_one_that_took_its_name(child, answering):
+    attempt = answering()
+    silence(attempt, 5)
+    heard = Attempt.objects.get(pk=attempt.pk).heartbeat_at
+    Worker.objects.update(pid=4_000_000)
+    successor = register()
+    assert successor.worker.name == "warm"
+    monitor = InferenceMonitor(registration=successor, signals=Signals(), guard=None)
+    monitor._look(child)
+    child.ended = KILLED
+    monitor._settle(child)
+    assert Attempt.objects.get(pk=attempt.pk).heartbeat_at == heard
+    assert ends_of(attempt) == [("running", "running")]
+    assert child.asked == []

@@ -150,7 +150,7 @@ class Person:
         return self._submit("sleeper", self.uploads(), description, hyperparameters)
 
     def trained(
-        self, model_type: str, dataset: Dataset, *, description: str = "", timeout: float = 60, **hyperparameters: Any
+        self, model_type: str, dataset: Dataset, *, description: str = "", timeout: float = 120, **hyperparameters: Any
     ) -> Job:
         """A training that has completed."""
         job = self._submit(model_type, dataset, description, hyperparameters)
@@ -171,7 +171,7 @@ class Person:
             hyperparameters=hyperparameters,
         )
 
-    def waits_for(self, job: Job, *statuses: str, timeout: float = 30) -> Job:
+    def waits_for(self, job: Job, *statuses: str, timeout: float = 120) -> Job:
         def reached() -> bool:
             job.refresh_from_db()
             assert job.status in statuses or job.status not in FINAL_STATUSES, f"{job.status}: {job.error}"
