@@ -22,8 +22,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "test-results"
 PROCESSES = "2"
-# These never open a connection: once is enough.
-WITHOUT_DATABASE = ["tests/architecture", "tests/trainers"]
 # What answers alike on either database, or is about odd input at length: on both in the full suite only.
 ALIKE_ON_BOTH = [
     "tests/pages_server",
@@ -52,16 +50,24 @@ def parts(*, full: bool) -> list[Part]:
     """The parts of the whole suite; `full` adds what is marked as long, and all of it on PostgreSQL."""
     short = "" if full else " and not full"
     in_parallel = ["-n", PROCESSES, "-m", f"not recovery and not browser{short}"]
-    ignored = [f"--ignore={path}" for path in [*WITHOUT_DATABASE, *([] if full else ALIKE_ON_BOTH)]]
+    once_more = ["-n", PROCESSES, "-m", f"database and not recovery and not browser{short}"]
+    ignored = [] if full else [f"--ignore={path}" for path in ALIKE_ON_BOTH]
+    recovery = files_with("mark.recovery")
     suite = [
         Part("sqlite", in_parallel),
-        Part("postgres", [*in_parallel, *ignored], postgres=True),
-        Part("recovery", ["-m", f"recovery{short}"]),
-        Part("pages", ["-n", PROCESSES, "--dist", "loadfile", "-m", f"browser{short}"]),
+        Part("postgres", [*once_more, *ignored], postgres=True),
+        Part("recovery", ["-m", f"recovery{short}", *recovery]),
+        Part("pages", ["-n", PROCESSES, "--dist", "loadfile", "-m", f"browser{short}", "tests/pages"]),
     ]
     if full:
-        suite.append(Part("recovery-postgres", ["-m", "recovery"], postgres=True))
+        suite.append(Part("recovery-postgres", ["-m", "recovery", *recovery], postgres=True))
     return suite
+
+
+def files_with(text: str) -> list[str]:
+    """The test files that have this in them: to collect all the others takes longer than many a test."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(path.relative_to(ROOT)) for path in files if text in path.read_text(encoding="utf-8")]
 
 
 def run(part: Part) -> None:

@@ -41,6 +41,20 @@ def examples(*, full: int, brief: int) -> int:
     return full if os.environ.get("AUTOML_TESTS") == "full" else brief
 
 
+def asks_for_database(item: pytest.Item) -> bool:
+    """Whether the test has a database by a mark or fixture of its own."""
+    names = {"db", "transactional_db", "live_server"}
+    return item.get_closest_marker("django_db") is not None or not names.isdisjoint(getattr(item, "fixturenames", ()))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what a second run, on another database, is about."""
+    for item in items:
+        if asks_for_database(item):
+            item.add_marker(pytest.mark.database)
+
+
 @pytest.fixture(scope="session")
 def _valkey_server() -> Iterator[None]:
     socket = Path(settings.VALKEY_SOCKET)

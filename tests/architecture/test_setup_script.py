@@ -63,6 +63,7 @@ def installations(house: Path) -> int:
     return len(log.read_text().splitlines()) if log.exists() else 0
 
 
+@pytest.mark.full
 def test_a_real_python_makes_a_real_environment_once(house: Path) -> None:
     real = {"PYTHON": "", "PIP_NO_INDEX": "1"}
     first = setup(house, "sklearn", **real)

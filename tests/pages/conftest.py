@@ -26,9 +26,11 @@ from django.test.utils import setup_databases, teardown_databases
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
+from tests.conftest import asks_for_database
 from tests.pages.site import Person, Site
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+HERE = ROOT / "tests" / "pages"
 AXE_SOURCE = ROOT / "tests" / "assets" / "axe" / "axe.min.js"
 SCREENSHOTS = ROOT / "test-results" / "screenshots"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -79,9 +81,9 @@ class PageErrors:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the browser carries the mark `browser`, so that no test forgets it."""
+    """Whatever uses the browser carries the mark `browser`, so that no test of this folder forgets it."""
     for item in items:
-        if "browser" in getattr(item, "fixturenames", ()):
+        if item.path.is_relative_to(HERE) and "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
 
 
@@ -217,17 +219,12 @@ def database(request: pytest.FixtureRequest, django_db_setup: None, django_db_bl
     would wrap the test into a transaction, or empty the tables under the running workers.
     """
     with django_db_blocker.unblock():
-        if any(map(_asks_for_database, request.session.items)):
+        if any(map(asks_for_database, request.session.items)):
             yield
             return
         made = setup_databases(verbosity=0, interactive=False)
         yield
         teardown_databases(made, verbosity=0)
-
-
-def _asks_for_database(item: pytest.Item) -> bool:
-    names = {"db", "transactional_db", "live_server"}
-    return item.get_closest_marker("django_db") is not None or not names.isdisjoint(getattr(item, "fixturenames", ()))
 
 
 # One for all tests here, since starting it takes seconds; they run after those that want empty tables (pytest-django

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import wait_until
+from tests.conftest import examples, wait_until
 from tests.recovery.test_ingest import UNLIMITED, kept_under_load
 from tests.recovery.test_up import ROOT, STARTS, Up, migrated, outside_the_tests, start  # noqa: F401  (fixtures)
 
@@ -45,4 +45,4 @@ def folder_killer(up: Up) -> Callable[[], None]:
 
 def test_folding_killed_under_load_loses_and_doubles_nothing(start: Callable[..., Up]) -> None:  # noqa: F811
     up = start("data", **UNLIMITED).ready()
-    assert kept_under_load(up, folder_killer(up), 3)
+    assert kept_under_load(up, folder_killer(up), examples(full=3, brief=1))

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from scripts.with_postgres import PostgresServer
-from tests.conftest import wait_until
+from tests.conftest import examples, wait_until
 from tests.recovery.test_up import STARTS, Up, _healthy, migrated, start  # noqa: F401  (fixtures)
 
 pytestmark = pytest.mark.recovery
@@ -153,7 +153,7 @@ def web_killer(up: Up) -> Callable[[], None]:
 
 def test_a_web_process_killed_under_load_loses_nothing_that_it_acknowledged(start: Callable[..., Up]) -> None:  # noqa: F811
     up = start("data", **UNLIMITED).ready()
-    assert kept_under_load(up, web_killer(up), 3)
+    assert kept_under_load(up, web_killer(up), examples(full=3, brief=1))
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ MISBEHAVIOURS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("misbehaviour", in_brief(MISBEHAVIOURS, "ignores SIGTERM", "sleeps in C"))
+@pytest.mark.parametrize("misbehaviour", in_brief(MISBEHAVIOURS, "sleeps in C"))
 def test_a_cancelled_job_leaves_no_process(platform: Platform, misbehaviour: str) -> None:
     worker = platform.worker(**WITH_FRAMEWORKS)
     job = platform.submit(**{"seconds": 600, "steps": 600, "spawn_children": 2, **MISBEHAVIOURS[misbehaviour]})

@@ -12,7 +12,7 @@ from automl_site.errors import NotCancellable
 from jobs.models import Job, JobStatus
 from jobs.services.control import job_cancel
 from jobs.services.submission import training_submit
-from tests.conftest import wait_until
+from tests.conftest import in_brief, wait_until
 from tests.recovery.conftest import WITH_FRAMEWORKS, Platform, is_gone, tree
 
 pytestmark = pytest.mark.recovery
@@ -36,6 +36,7 @@ def test_short_jobs_share_a_process_up_to_its_limit(platform: Platform) -> None:
     assert [platform.statuses(job) for job in (last, after)] == [["completed"]] * 2
 
 
+@pytest.mark.full
 def test_an_idle_process_ends_when_its_time_is_over(platform: Platform) -> None:
     worker = platform.worker(AUTOML_PROCESS_SECONDS="2")
     completed(platform)
@@ -43,6 +44,7 @@ def test_an_idle_process_ends_when_its_time_is_over(platform: Platform) -> None:
     completed(platform)
 
 
+@pytest.mark.full
 def test_a_process_that_is_killed_between_two_jobs_costs_neither(platform: Platform) -> None:
     worker = platform.worker()
     before = completed(platform)
@@ -94,6 +96,7 @@ def test_a_cancelled_job_takes_its_process_along_and_no_other_job(platform: Plat
     assert platform.horse(worker).pid != horse.pid
 
 
+@pytest.mark.full
 def test_a_cancelled_job_that_waits_behind_another_is_not_run_by_its_process(platform: Platform) -> None:
     worker = platform.worker()
     completed(platform)
@@ -133,7 +136,7 @@ def test_a_failed_job_is_the_last_of_its_process(platform: Platform) -> None:
     completed(platform)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", in_brief([signal.SIGTERM, signal.SIGKILL], signal.SIGKILL))
 def test_a_worker_that_ends_takes_its_idle_process_along(platform: Platform, number: int) -> None:
     worker = platform.worker()
     completed(platform)
@@ -144,6 +147,7 @@ def test_a_worker_that_ends_takes_its_idle_process_along(platform: Platform, num
     wait_until(lambda: all(is_gone(pid) for pid in processes), timeout=3, what="the end of all of them")
 
 
+@pytest.mark.full
 def test_forests_share_a_process(platform: Platform, files_root: Path) -> None:
     """What really trains leaves native threads behind, but nothing that its process must be ended for."""
     rows = "\n".join(f"{i % 7},{'tall' if i % 7 > 3 else 'short'}" for i in range(70))
