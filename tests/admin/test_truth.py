@@ -260,7 +260,7 @@ def test_what_a_run_was_made_with_is_shown_by_its_beginning_and_its_size(
 
 def test_an_inference_is_named_by_its_model(admin_client: Client, things: Things) -> None:
     prediction = things.prediction()
-    TrainedModel.objects.update(name="Grapes <b>" + "x" * 200)
+    TrainedModel.objects.update(name="Grapes <b>" + "x" * 190)
     for path in (address(Job, "changelist"), address(Job, "change", prediction.pk)):
         page = admin_client.get(path).content.decode()
         assert "Inference with Grapes &lt;b&gt;xxx" in page and "x…" in page
