@@ -187,7 +187,10 @@ def _json(data: bytes) -> Preview:
     value = _parsed(data)
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value[:MAX_ROWS]):
         return _records(value[:MAX_ROWS], len(value) <= MAX_ROWS)
-    return _lines(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), is_whole=True)
+    try:
+        return _lines(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode(), is_whole=True)
+    except orjson.JSONEncodeError:  # it reads deeper nests than it writes
+        raise _Unreadable from None
 
 
 def _parsed(text: str | bytes) -> Any:
@@ -249,5 +252,8 @@ def _cell(value: Any) -> str | None:
     if isinstance(value, bytes):
         return _cut(value[:MAX_CELL].hex(), MAX_CELL)
     if isinstance(value, bool | int | float | list | dict):
-        return _cut(json.dumps(value, ensure_ascii=False, default=str), MAX_CELL)
+        try:
+            return _cut(json.dumps(value, ensure_ascii=False, default=str), MAX_CELL)
+        except RecursionError:
+            return "(nested too deep to be shown)"
     return _cut(str(value), MAX_CELL)

@@ -119,7 +119,7 @@ def restore(request: HttpRequest, run_id: int) -> HttpResponse:
             deleted_at=datetime.fromisoformat(at) if at else None,
         )
         messages.success(request, f"{count:,} file{'' if count == 1 else 's'} restored.")
-    except ValueError:  # `at` is not of our making
+    except (ValueError, OverflowError):  # `at` is not of our making
         messages.error(request, "The run has no such file.")
     except DomainError as error:
         messages.error(request, error.message)

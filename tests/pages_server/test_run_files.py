@@ -141,7 +141,8 @@ def test_a_folder_goes_into_the_trash_and_the_page_takes_it_back(client, page, r
     assert Artifact.objects.live().count() == 2
     for sent in ({}, {"path": "no"}, {"path": "../"}, {"path": "a\0"}):
         assert client.post(f"/ui/runs/{run.pk}/files/trash/", sent).status_code == 302
-    assert client.post(f"/ui/runs/{run.pk}/files/restore/", {"path": "b", "at": "nonsense"}).status_code == 302
+    for at in ("nonsense", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        assert client.post(f"/ui/runs/{run.pk}/files/restore/", {"path": "b", "at": at}).status_code == 302
     assert Artifact.objects.live().count() == 2
 
 

@@ -132,6 +132,15 @@ def test_what_is_no_table_is_shown_as_text(kept, path, content):
     assert preview_of(kept(path, content)).kind == "text"
 
 
+@pytest.mark.parametrize("depth", [10, 300, 1000])
+@pytest.mark.parametrize("path", ["a.json", "a.jsonl"])
+def test_deep_nests_are_shown_as_far_as_they_can_be(kept, path, depth):
+    nest = b"[" * depth + b"]" * depth
+    assert preview_of(kept(path, nest)).kind == "text"
+    assert preview_of(kept(path, b'{"a": ' + nest + b"}")).kind in ("text", "table")
+    assert preview_of(kept(path, b'[{"a": ' + nest + b"}]")).kind in ("text", "table")
+
+
 def test_a_cut_table_has_whole_rows_only(kept):
     preview = preview_of(kept("a.csv", b"a,b\n" + b"1,2\n" * 200_000))
     assert {tuple(row) for row in preview.rows} == {("1", "2")}
