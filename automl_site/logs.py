@@ -1,9 +1,13 @@
 """One readable line a record, with secrets struck out."""
 
+import faulthandler
 import logging
 import re
+import signal
+import sys
+from contextlib import suppress
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TextIO
 
 # Tokens travel in headers and, for sockets, in the query string; neither may reach a log.
 _SECRETS = re.compile(
@@ -38,3 +42,14 @@ class LineFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:
         line = super().formatMessage(record)
         return f"{line} [request {request_id.get()}]" if request_id.get() else line
+
+
+def show_stacks(file: TextIO | None = None) -> None:
+    """Have this process write where it is (file and line, no values) when it crashes in native code or gets SIGUSR1.
+
+    A process that hangs tells nothing else; its forked children inherit this. Into `file`, or to standard error.
+    """
+    file = file or sys.stderr
+    with suppress(AttributeError, ValueError, OSError):  # no standard error, or one without a file
+        faulthandler.enable(file)
+        faulthandler.register(signal.SIGUSR1, file=file, all_threads=True)

@@ -1,6 +1,5 @@
 """One attempt at a training, in a forked child: data in, trainer, model out. The parent (jobs/worker.py) watches."""
 
-import faulthandler
 import logging
 import os
 import signal
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.utils import timezone
 
+from automl_site.logs import show_stacks
 from datasets_app import paths
 from datasets_app.storage import get_storage
 from jobs import failures, lifecycle, workspace
@@ -243,7 +243,7 @@ def _redirected_output(reporter: DatabaseReporter) -> Iterator[None]:
         ]
         for handler in handlers:
             handler.setStream(server_log)
-        faulthandler.enable(server_log)
+        show_stacks(server_log)
         reporter.capture_output()
         sys.stdout, sys.stderr = (
             open(number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
@@ -254,7 +254,7 @@ def _redirected_output(reporter: DatabaseReporter) -> Iterator[None]:
         finally:
             reporter.close()
             reporter.release_output()
-            faulthandler.disable()
             sys.stdout, sys.stderr = streams
+            show_stacks()
             for handler in handlers:
                 handler.setStream(sys.stderr)

@@ -19,15 +19,24 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def wait_until(condition: Callable[[], object], *, timeout: float = 20.0, what: str = "condition") -> object:
-    """Poll `condition` until it is true and return its value; fail after `timeout` seconds, naming `what`."""
+def wait_until(
+    condition: Callable[[], object],
+    *,
+    timeout: float = 20.0,
+    what: str = "condition",
+    told: Callable[[], str] = lambda: "",
+) -> object:
+    """Poll `condition` until it is true and return its value.
+
+    After `timeout` seconds fail, naming `what`, with what is `told` then.
+    """
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            pytest.fail(f"{what} did not come true within {timeout:g} s")
+            pytest.fail(f"{what} did not come true within {timeout:g} s\n{told()}")
         time.sleep(0.02)
 
 

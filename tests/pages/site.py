@@ -26,7 +26,7 @@ from jobs.models import FINAL_STATUSES, Job, Worker
 from jobs.services.control import job_cancel
 from jobs.services.submission import training_submit
 from tests.conftest import wait_until
-from tests.recovery.conftest import START_SECONDS, database_url
+from tests.recovery.conftest import START_SECONDS, database_url, told_by
 from tracking.models import User
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -114,7 +114,7 @@ class Site:
             return False
 
     def logs(self) -> str:
-        return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.folder.glob("*.log")))
+        return told_by(self.processes, self.folder)
 
     # --- People and things ------------------------------------------------------------------------------------------
 
@@ -177,7 +177,7 @@ class Person:
             assert job.status in statuses or job.status not in FINAL_STATUSES, f"{job.status}: {job.error}"
             return job.status in statuses
 
-        wait_until(reached, timeout=timeout, what=f"{'/'.join(statuses)} ({self.site.logs()})")
+        wait_until(reached, timeout=timeout, what="/".join(statuses), told=self.site.logs)
         return job
 
     def leaves(self) -> None:

@@ -3,12 +3,14 @@
 Periods are a sixth of the real ones, in tests marked `real_periods` the real ones.
 """
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -139,7 +141,7 @@ class Platform:
             assert job.status in statuses or job.status not in FINAL_STATUSES, f"{job.status}: {job.error}"
             return job.status in statuses
 
-        wait_until(reached, timeout=timeout, what=f"{'/'.join(statuses)} (is {job.status}; {self.logs()})")
+        wait_until(reached, timeout=timeout, what="/".join(statuses), told=self.logs)
         return job
 
     def wait_for_step(self, job: Job, step: int = 1, timeout: float = 30.0) -> None:
@@ -174,7 +176,26 @@ class Platform:
         return json.loads(path.read_text())
 
     def logs(self) -> str:
-        return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.folder.glob("*.log")))
+        return told_by(self.processes, self.folder)
+
+
+def told_by(processes: Iterable[subprocess.Popen[bytes]], folder: Path) -> str:
+    """What these and their children said in the logs of `folder`, and where those that live are just now."""
+    lines = []
+    for process in processes:
+        if process.poll() is not None:
+            lines.append(f"{process.args} ended with {process.returncode}")
+            continue
+        parent = psutil.Process(process.pid)
+        for each in (parent, *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.Error):
+                command = " ".join(each.cmdline())
+                if "manage.py" in command or "supervisor.serve" in command:  # they know the signal
+                    lines.append(f"{each.pid} ({each.status()}) is {command}")
+                    each.send_signal(signal.SIGUSR1)
+    time.sleep(0.5)  # nobody says when they have answered
+    lines += [f"--- {path.name}\n{path.read_text()[-6000:]}" for path in sorted(folder.glob("*.log"))]
+    return "\n".join(lines)
 
 
 def database_url() -> str:

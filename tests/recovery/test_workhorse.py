@@ -171,3 +171,14 @@ def test_forests_share_a_process(platform: Platform, files_root: Path) -> None:
         platform.wait_for(job, "completed", timeout=60)
         pids.append(platform.horse(worker).pid)
     assert pids[0] == pids[1]
+
+
+def test_whatever_hangs_says_where_when_it_is_asked_and_goes_on(platform: Platform) -> None:
+    worker = platform.worker()
+    job = platform.submit(seconds=3, steps=1, c_sleep=True)  # no Python code runs, no signal handler of Python's
+    platform.wait_for(job, "running")
+    horse = platform.horse(worker)
+    wait_until(lambda: "trainers/testing.py" in platform.logs(), what="the line that the horse waits in")
+    assert "jobs/supervision.py" in platform.logs()  # the worker itself, which waits for it
+    platform.wait_for(job, "completed")
+    assert platform.horse(worker).pid == horse.pid
