@@ -66,6 +66,7 @@ def script(server: TrackingServer, tmp_path: Path) -> Callable[..., subprocess.P
         return subprocess.Popen(
             [sys.executable, str(path)],
             env={**os.environ, "PYTHONPATH": str(SOURCES), **environment},
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -303,17 +303,23 @@ def test_a_killed_process_leaves_what_the_next_one_sends(
         run.log({"loss": 0.0}, step=0)
         assert run.flush()
         print("ready", flush=True)
+        sys.stdin.readline()
         for step in range(1, 100):
             run.log({"loss": 1.0}, step=step)
-        while run._outbox.rows or not run.folder:
+        while True:
+            with run._outbox.lock:  # rows that are out of memory are on disk when the lock is free
+                if run.folder and not run._outbox.rows:
+                    break
             time.sleep(0.01)
         print(run.folder, flush=True)
         time.sleep(60)
         """
     )
-    assert process.stdout is not None
+    assert process.stdin is not None and process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     server.state.away = True
+    process.stdin.write("away\n")
+    process.stdin.close()
     folder = Path(process.stdout.readline().strip())
     process.send_signal(signal.SIGKILL)
     process.wait()

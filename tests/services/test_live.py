@@ -286,9 +286,11 @@ async def test_a_reader_whose_queue_is_full_reads_for_itself_and_misses_nothing(
     monkeypatch.setattr(feeds, "POLL", 0.02)
     async with feeds.hub().feed(consumers.RunSource(run.pk)) as feed:
         slow, fast = feed.follow(0), feed.follow(0)
+        firsts = asyncio.gather(anext(slow), anext(fast))
+        # Who is not level yet when something comes reads for itself, and has no queue that could fill.
+        await wait_for(lambda: len(feed._readers) == 2, what="both readers are level")
         await database(append_values, run.pk, [0])
-        seen = [(await anext(slow)).id]
-        quick = [(await anext(fast)).id]
+        seen, quick = ([frame.id] for frame in await firsts)
         for _ in range(11):
             await database(append_values, run.pk, range(9))
             quick += [(await anext(fast)).id for _ in range(9)]
