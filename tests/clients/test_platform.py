@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import math
 import os
-import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import wait_until
-from tests.recovery.test_up import Up, migrated  # noqa: F401  (a fixture)
+from tests.recovery.up import Up
 
 pytestmark = pytest.mark.recovery
 
@@ -70,11 +69,8 @@ class Relay:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Iterator[Up]:  # noqa: F811
-    data = tmp_path_factory.mktemp("up") / "data"
-    data.mkdir()
-    shutil.copy(migrated, data)
-    up = Up(data)
+def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    up = Up(tmp_path_factory.mktemp("up") / "data")
     try:
         up.ready().post("/auth/register", {"email": "a@example.com", "username": "ann", "password": "password"})
         yield up

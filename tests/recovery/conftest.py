@@ -6,11 +6,12 @@ Periods are a sixth of the real ones, in tests marked `real_periods` the real on
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,22 +29,17 @@ from jobs.selectors.jobs import log_lines
 from jobs.services.submission import training_submit
 from jobs.workspace import workspace
 from tests.conftest import wait_until
+from tests.recovery.up import (
+    ROOT,
+    SCALED,
+    START_SECONDS,
+    WITH_FRAMEWORKS,
+    WITHOUT_FRAMEWORKS,
+    Up,
+    outside_the_tests,
+)
 from tracking import live
 from tracking.models import User
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-SCALED = {
-    "AUTOML_HEARTBEAT": "0.4",
-    "AUTOML_CLAIM_CHECK": "0.15",
-    "AUTOML_RECONCILE": "0.4",
-    "AUTOML_DEAD_AFTER": "2",
-    "AUTOML_STOP_GRACE": "0.6",
-    "AUTOML_HAND_BACK_GRACE": "1.2",
-}
-START_SECONDS = 120.0  # Django and the frameworks, imported on a busy machine
-# Scaled-down workers import no framework: most of their start would go there, and the sleeper uses none.
-WITHOUT_FRAMEWORKS = {"AUTOML_TEST_TRAINERS": "only"}
-WITH_FRAMEWORKS = {"AUTOML_TEST_TRAINERS": "1"}
 
 
 class Platform:
@@ -230,6 +226,33 @@ def platform(
     here.stop()
     queue.close_connections()
     live.close()
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The database of a data folder that was used before: to make it anew would take most of each start."""
+    folder = tmp_path_factory.mktemp("migrated")
+    command = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity", "0"]
+    subprocess.run(command, env={**outside_the_tests(), "AUTOML_DATA": str(folder)}, check=True)
+    return folder / "db.sqlite3"
+
+
+@pytest.fixture
+def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Up]]:
+    """start("name", *arguments, **environment) -> Up; all are stopped at the end. `fresh`: in an empty folder."""
+    started: list[Up] = []
+
+    def begin(name: str = "data", *arguments: str, fresh: bool = False, **environment: str) -> Up:
+        data = tmp_path / name
+        if not fresh and not data.exists():
+            data.mkdir()
+            shutil.copy(request.getfixturevalue("migrated"), data)
+        started.append(Up(data, *arguments, **environment))
+        return started[-1]
+
+    yield begin
+    for up in started:
+        up.stop()
 
 
 def is_gone(pid: int) -> bool:

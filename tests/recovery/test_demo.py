@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.conftest import wait_until
-from tests.recovery.test_up import ROOT, gone, outside_the_tests
+from tests.recovery.up import ROOT, gone, outside_the_tests
 
 pytestmark = [pytest.mark.recovery, pytest.mark.full]
 

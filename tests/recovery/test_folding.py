@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import examples, wait_until
+from tests.conftest import wait_until
 from tests.recovery.test_ingest import UNLIMITED, kept_under_load
-from tests.recovery.test_up import ROOT, STARTS, Up, migrated, outside_the_tests, start  # noqa: F401  (fixtures)
+from tests.recovery.up import ROOT, START_SECONDS, Up, outside_the_tests
 
-pytestmark = pytest.mark.recovery
+pytestmark = [pytest.mark.recovery, pytest.mark.full]
 
 
 def folds(up: Up) -> int:
@@ -34,7 +34,7 @@ def folder_killer(up: Up) -> Callable[[], None]:
             stdout=subprocess.DEVNULL,
         )
         try:
-            wait_until(lambda: folds(up) >= enough or process.poll() is not None, timeout=STARTS, what="folds")
+            wait_until(lambda: folds(up) >= enough or process.poll() is not None, timeout=START_SECONDS, what="folds")
         finally:
             process.kill()
             process.wait()
@@ -43,6 +43,6 @@ def folder_killer(up: Up) -> Callable[[], None]:
     return kill
 
 
-def test_folding_killed_under_load_loses_and_doubles_nothing(start: Callable[..., Up]) -> None:  # noqa: F811
+def test_folding_killed_under_load_loses_and_doubles_nothing(start: Callable[..., Up]) -> None:
     up = start("data", **UNLIMITED).ready()
-    assert kept_under_load(up, folder_killer(up), examples(full=3, brief=1))
+    assert kept_under_load(up, folder_killer(up), 3)

@@ -33,6 +33,7 @@ def ask(platform: Platform, model: TrainedModel, **parameters: Any) -> Job:
     return job
 
 
+@pytest.mark.full
 def test_a_warm_worker_answers_again_and_again_from_one_process(platform: Platform, model: TrainedModel) -> None:
     worker = platform.worker("inference")
     horse = platform.horse(worker)
@@ -66,6 +67,7 @@ def test_a_prediction_that_is_cancelled_ends_and_the_next_ones_are_answered(
     assert worker.poll() is None
 
 
+@pytest.mark.full
 def test_a_prediction_whose_worker_is_killed_is_made_by_another(platform: Platform, model: TrainedModel) -> None:
     platform.reconciler()
     job = ask(platform, model, seconds=2)

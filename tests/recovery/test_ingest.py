@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from scripts.with_postgres import PostgresServer
-from tests.conftest import examples, wait_until
-from tests.recovery.test_up import STARTS, Up, _healthy, migrated, start  # noqa: F401  (fixtures)
+from tests.conftest import wait_until
+from tests.recovery.up import START_SECONDS, Up
 
-pytestmark = pytest.mark.recovery
+pytestmark = [pytest.mark.recovery, pytest.mark.full]
 CLIENTS = 4
 UNLIMITED = {
     "AUTOML_RATE_TRACKING_METRICS": "1000000/s",
@@ -113,9 +113,9 @@ def kept_under_load(up: Up, kill: Callable[[], None], times: int) -> bool:
             def all_went_on(before: list[int] = before) -> bool:
                 return all(len(client.acknowledged) > had + 5 for client, had in zip(clients, before, strict=True))
 
-            wait_until(all_went_on, timeout=STARTS, what="points of every client")
+            wait_until(all_went_on, timeout=START_SECONDS, what="points of every client")
             kill()
-        wait_until(lambda: _healthy(up), timeout=STARTS, what="health after the last kill")
+        wait_until(lambda: up.healthy(), timeout=START_SECONDS, what="health after the last kill")
     finally:
         for client in clients:
             client.ending.set()
@@ -146,14 +146,14 @@ def web_killer(up: Up) -> Callable[[], None]:
                 return up.child("supervisor.serve").pid != victim.pid
             return False
 
-        wait_until(replaced, timeout=STARTS, what="a new web process")
+        wait_until(replaced, timeout=START_SECONDS, what="a new web process")
 
     return kill
 
 
-def test_a_web_process_killed_under_load_loses_nothing_that_it_acknowledged(start: Callable[..., Up]) -> None:  # noqa: F811
+def test_a_web_process_killed_under_load_loses_nothing_that_it_acknowledged(start: Callable[..., Up]) -> None:
     up = start("data", **UNLIMITED).ready()
-    assert kept_under_load(up, web_killer(up), examples(full=3, brief=1))
+    assert kept_under_load(up, web_killer(up), 3)
 
 
 @pytest.fixture
@@ -162,18 +162,16 @@ def postgres() -> Iterator[PostgresServer]:
         yield server
 
 
-@pytest.mark.full
 def test_twenty_kills_of_the_web_process_on_postgresql_lose_nothing(
-    start: Callable[..., Up],  # noqa: F811
+    start: Callable[..., Up],
     postgres: PostgresServer,
 ) -> None:
     up = start("data", DATABASE_URL=postgres.url, **UNLIMITED).ready()
     assert kept_under_load(up, web_killer(up), 20)
 
 
-@pytest.mark.full
 def test_a_database_killed_under_load_has_kept_what_was_acknowledged(
-    start: Callable[..., Up],  # noqa: F811
+    start: Callable[..., Up],
     postgres: PostgresServer,
 ) -> None:
     up = start("data", DATABASE_URL=postgres.url, **UNLIMITED).ready()

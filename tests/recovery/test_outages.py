@@ -15,9 +15,9 @@ from jobs.services.control import job_cancel
 from scripts.with_postgres import PostgresServer
 from tests.conftest import wait_until
 from tests.recovery.conftest import Platform, database_url, is_gone, tree
-from tests.recovery.test_up import Up, migrated, start  # noqa: F401  (fixtures)
+from tests.recovery.up import Up
 
-pytestmark = pytest.mark.recovery
+pytestmark = [pytest.mark.recovery, pytest.mark.full]
 
 
 @contextmanager
@@ -63,7 +63,6 @@ def test_nothing_healthy_is_killed_while_the_database_is_away(platform: Platform
     assert platform.log(job) == [f"step {step} of 50" for step in range(1, 51)]
 
 
-@pytest.mark.full
 @pytest.mark.real_periods
 def test_with_the_real_periods_a_dead_worker_is_noticed_within_15_s_and_a_cancelled_job_ends_within_5_s(
     platform: Platform,
@@ -90,8 +89,7 @@ def test_with_the_real_periods_a_dead_worker_is_noticed_within_15_s_and_a_cancel
     assert time.monotonic() - cancelled < 5
 
 
-@pytest.mark.full
-def test_postgresql_away_for_30_seconds_costs_no_job_anything(start: Callable[..., Up]) -> None:  # noqa: F811
+def test_postgresql_away_for_30_seconds_costs_no_job_anything(start: Callable[..., Up]) -> None:
     with PostgresServer() as server:
         up = start("data", DATABASE_URL=server.url, AUTOML_TEST_TRAINERS="1", AUTOML_OPEN="1").ready()
         (up.data / "files" / "x.csv").write_text("a,b\n1,2\n")

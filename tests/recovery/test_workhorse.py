@@ -13,7 +13,7 @@ from automl_site.errors import NotCancellable
 from jobs.models import Job, JobStatus
 from jobs.services.control import job_cancel
 from jobs.services.submission import training_submit
-from tests.conftest import in_brief, wait_until
+from tests.conftest import wait_until
 from tests.recovery.conftest import WITH_FRAMEWORKS, Platform, is_gone, tree
 
 pytestmark = pytest.mark.recovery
@@ -67,6 +67,7 @@ def test_a_process_that_is_killed_between_two_jobs_costs_neither(platform: Platf
     assert (before.status, platform.statuses(before)) == ("completed", ["completed"])
 
 
+@pytest.mark.full
 def test_a_process_that_is_killed_costs_an_attempt_of_its_present_job_only(platform: Platform) -> None:
     worker = platform.worker()
     before = completed(platform)
@@ -118,6 +119,7 @@ def test_a_cancelled_job_that_waits_behind_another_is_not_run_by_its_process(pla
     assert platform.horse(worker).pid == horse.pid
 
 
+@pytest.mark.full
 def test_jobs_that_are_cancelled_as_they_end_are_either_and_harm_no_other(platform: Platform) -> None:
     platform.worker()
     jobs = [platform.submit(seconds=0.05, steps=1) for _ in range(12)]
@@ -133,6 +135,7 @@ def test_jobs_that_are_cancelled_as_they_end_are_either_and_harm_no_other(platfo
         wait_until(lambda job=job: platform.statuses(job) == [job.status], what="the attempt's end")
 
 
+@pytest.mark.full
 def test_a_failed_job_is_the_last_of_its_process(platform: Platform) -> None:
     worker = platform.worker()
     completed(platform)
@@ -143,7 +146,8 @@ def test_a_failed_job_is_the_last_of_its_process(platform: Platform) -> None:
     completed(platform)
 
 
-@pytest.mark.parametrize("number", in_brief([signal.SIGTERM, signal.SIGKILL], signal.SIGKILL))
+@pytest.mark.full
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_worker_that_ends_takes_its_idle_process_along(platform: Platform, number: int) -> None:
     worker = platform.worker()
     completed(platform)
@@ -173,6 +177,7 @@ def test_forests_share_a_process(platform: Platform, files_root: Path) -> None:
     assert pids[0] == pids[1]
 
 
+@pytest.mark.full
 def test_whatever_hangs_says_where_when_it_is_asked_and_goes_on(platform: Platform) -> None:
     worker = platform.worker()
     job = platform.submit(seconds=3, steps=1, c_sleep=True)  # no Python code runs, no signal handler of Python's
