@@ -20,7 +20,7 @@ from jobs.registration import Registration
 from jobs.reporter import StopFlag
 from jobs.services.submission import input_reference
 from jobs.supervision import Child, StopSignals, conclude, grace_of
-from jobs.worker import QueueWorker
+from jobs.worker import REDIS_PAUSE, QueueWorker
 from tracking import stream
 from trainers import registry
 from trainers.protocol import Predictor, Stopped
@@ -68,6 +68,9 @@ class InferenceServer(QueueWorker):
     def __init__(self, *, worker: Worker, signals: StopSignals) -> None:
         super().__init__(worker=worker, signals=signals)
         self._models = ModelCache(settings.JOBS["model_cache_bytes"])
+
+    def register_again(self) -> None:
+        self.signals.wait(REDIS_PAUSE)  # the monitor does it at its next beat, and replaces this process
 
     def execute(self, attempt: Attempt) -> None:
         orders = Job.objects.select_related("owner", "model").filter(pk=attempt.job_id)

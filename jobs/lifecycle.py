@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Coalesce, Greatest, Now
 from django.utils import timezone
@@ -33,6 +33,10 @@ MAX_ERROR = 10_000  # characters
 
 class ClaimLost(Exception):
     """The attempt no longer holds the claim: the job was cancelled, handed to another attempt, or deleted."""
+
+
+class WorkerForgotten(Exception):
+    """The worker's row is gone (emptied, or deleted after a long silence): it must register before it claims again."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,19 @@ def claim_next(*, queue_names: Sequence[str], worker: Worker) -> Attempt | None:
     """Claim the best pending job of these queues for `worker`; None when there is none. Begins a new attempt.
 
     Of its `job` only what the worker needs is loaded, as it was before.
+
+    Raises:
+        WorkerForgotten: nothing was claimed.
     """
     for _ in range(CLAIM_ROUNDS):
         candidates = next_pending(queue_names)
         for candidate in candidates:
-            attempt = _claim(candidate, worker)
+            try:
+                attempt = _claim(candidate, worker)
+            except IntegrityError as error:
+                if Worker.objects.filter(pk=worker.pk).exists():
+                    raise
+                raise WorkerForgotten(f"the row of worker {worker.name} is gone") from error
             if attempt is not None:
                 return attempt
         if not candidates:

@@ -95,6 +95,10 @@ class QueueWorker(rq.Worker):
                         self.tick()
             except StopRequested:
                 break
+            except lifecycle.WorkerForgotten as error:
+                logger.warning("Nothing was claimed: %s", error)
+                self._look_at = 0.0  # the wake-up is spent
+                self.register_again()
             except OUTAGE as error:
                 forget_connection()
                 logger.warning("The database is away: %s", str(error).strip().partition("\n")[0])
@@ -105,6 +109,10 @@ class QueueWorker(rq.Worker):
 
     def tick(self) -> None:
         """Called every second or so while idle. Raises what the database raises."""
+
+    def register_again(self) -> None:
+        """The worker's row is gone. Raises what the database raises."""
+        raise NotImplementedError
 
     def execute(self, attempt: Attempt) -> None:
         """Run a claimed attempt to its end."""
@@ -181,6 +189,9 @@ class TrainingWorker(QueueWorker):
             self._retire()
         if time.monotonic() >= self._beat_at:
             self._beat(Worker.State.IDLE)
+
+    def register_again(self) -> None:
+        self._beat_at = 0.0  # the next tick's beat does it
 
     def work(self) -> None:  # type: ignore[override]
         try:

@@ -223,3 +223,13 @@ def test_an_attempt_that_two_declare_lost_at_the_same_time_costs_one_attempt(tra
     assert sorted(answers) == [False, False, True]
     training.refresh_from_db()
     assert training.lost_attempts == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_whose_row_is_gone_claims_nothing(training, worker):
+    Worker.objects.all().delete()
+    with pytest.raises(lifecycle.WorkerForgotten):
+        lifecycle.claim_next(queue_names=["sklearn"], worker=worker)
+    training.refresh_from_db()
+    assert (training.status, training.attempt) == ("pending", 0)
+    assert Run.objects.get(pk=training.run_id).status == "pending"

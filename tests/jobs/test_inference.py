@@ -11,7 +11,7 @@ from datasets_app.storage import FolderStorage, get_storage
 from jobs import inference as inference_module
 from jobs import lifecycle
 from jobs.inference import InferenceServer, ModelCache
-from jobs.models import Attempt, Job, TrainedModel
+from jobs.models import Attempt, Job, TrainedModel, Worker
 from jobs.services.submission import inference_submit
 from tests.jobs.conftest import TABLE, log_of
 from trainers import noop, registry
@@ -264,3 +264,16 @@ def test_a_job_that_is_deleted_once_it_is_claimed_does_not_end_the_server(infere
     Job.objects.filter(pk=inference.pk).delete()
     server.execute(attempt)
     assert not Job.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_server_whose_workers_row_is_gone_waits_to_be_replaced(inference, server):
+    class EndedOnceItWaits(NoSignals):
+        def wait(self, seconds):
+            self.requested = True
+
+    server.signals = EndedOnceItWaits()
+    Worker.objects.all().delete()
+    server.work()
+    inference.refresh_from_db()
+    assert (inference.status, inference.attempt) == ("pending", 0)

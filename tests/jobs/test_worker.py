@@ -10,10 +10,11 @@ from django.db import OperationalError
 from jobs import lifecycle, queue, supervision
 from jobs import worker as worker_module
 from jobs.failures import EXIT_STOPPED, Ended
-from jobs.models import Attempt, Job
+from jobs.models import Attempt, Job, Worker
+from jobs.registration import Registration
 from jobs.reporter import StopFlag
 from jobs.supervision import StopRequested, StopSignals, conclude
-from jobs.worker import QueueWorker
+from jobs.worker import QueueWorker, TrainingWorker
 from jobs.workspace import prepare, work_root
 
 pytestmark = pytest.mark.django_db
@@ -112,6 +113,23 @@ def test_an_absent_database_does_not_end_the_loop(make_finisher, submit, monkeyp
     here.work()
     assert here.done == [job.pk]
     assert len(here.signals.waits) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_whose_row_is_gone_registers_again_and_goes_on(redis_client, submit):
+    registration = Registration(kind="training", queues=["sklearn"], capabilities={}, wanted_name="forgotten")
+
+    class Registered(Finisher, TrainingWorker):
+        pass
+
+    here = Registered(registration=registration, signals=Signals(), guard=None)
+    here.enough = 1
+    here.tick()  # it has just said that it lives
+    Worker.objects.all().delete()
+    job = submit()
+    here.work()
+    assert here.done == [job.pk]
+    assert list(Attempt.objects.values_list("worker__name", "number")) == [("forgotten", 1)]
 
 
 def test_django_rqs_pages_show_the_worker_until_it_ends(make_finisher, redis_client, submit):
