@@ -63,7 +63,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "api.base.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "automl_site.static_files.StaticFilesMiddleware",
     "api.base.middleware.ContentSecurityPolicyMiddleware",
     "api.base.middleware.RateLimitMiddleware",
     "api.base.middleware.ProblemMiddleware",

@@ -2,20 +2,19 @@
 
 import csv
 import json
-from collections.abc import AsyncIterator, Iterable
-from typing import Any, BinaryIO
+from collections.abc import Iterable
+from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.handlers.asgi import ASGIRequest
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_POST
 
 from automl_site.errors import DatasetError, DomainError, NotFound, StorageError
+from automl_site.streaming import FilePieces, streamed
 from datasets_app import snippets
 from datasets_app.models import Dataset
 from datasets_app.paths import of_dataset
@@ -27,7 +26,6 @@ PREVIEW_ROWS = 10
 # A table of more columns than this is no help; the rest is in the CSV.
 COLUMNS_SHOWN = 200
 PREVIEW_COLUMNS = 40
-DOWNLOAD_CHUNK_BYTES = 256 * 1024
 CONTENT_TYPES = {Dataset.Format.CSV: "text/csv", Dataset.Format.PARQUET: "application/vnd.apache.parquet"}
 
 
@@ -133,17 +131,7 @@ def download(request: HttpRequest, dataset_id: str) -> HttpResponseBase:
         "Content-Disposition": content_disposition_header(True, shown.filename) or "attachment",
         "Content-Length": str(shown.size_bytes),
     }
-    if isinstance(request, ASGIRequest):
-        return StreamingHttpResponse(_chunks(file), headers=headers)
-    return FileResponse(file, as_attachment=True, filename=shown.filename, headers=headers)
-
-
-async def _chunks(file: BinaryIO) -> AsyncIterator[bytes]:
-    """A file in pieces. (Django would read a synchronous iterator to its end before sending any of it.)"""
-    read = sync_to_async(file.read, thread_sensitive=False)
-    with file:
-        while chunk := await read(DOWNLOAD_CHUNK_BYTES):
-            yield chunk
+    return streamed(request, FilePieces(file), headers=headers)
 
 
 @login_required

@@ -1,20 +1,17 @@
 """Files of runs as answers: whole or by `Range`, as attachments or, where that is safe, to be shown by the browser."""
 
 import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import BinaryIO
+from collections.abc import Sequence
 
-from asgiref.sync import sync_to_async
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.http import content_disposition_header
 
 from automl_site.errors import StorageError
+from automl_site.streaming import FilePieces, streamed
 from datasets_app.storage import get_storage
 from jobs.selectors.archives import ZipEntry, zip_pieces
 from tracking.models import Artifact
 
-CHUNK_BYTES = 256 * 1024
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -41,7 +38,7 @@ def download_key(request: HttpRequest, key: str) -> HttpResponseBase:
             "Content-Security-Policy": "sandbox; default-src 'none'",
             "X-Content-Type-Options": "nosniff",
         }
-        return streamed(request, _pieces(path.open("rb"), size), headers)
+        return streamed(request, FilePieces(path.open("rb"), size), headers=headers)
     except FileNotFoundError:
         raise StorageError from None
 
@@ -54,12 +51,6 @@ def inline(request: HttpRequest, file: Artifact, content_type: str) -> HttpRespo
     return _answer(request, file, content_type, as_attachment=False)
 
 
-def streamed(request: HttpRequest, pieces: Iterator[bytes], headers: dict[str, str]) -> HttpResponseBase:
-    """The pieces as one answer, each made as it is sent."""
-    content = _in_thread(pieces) if isinstance(request, ASGIRequest) else pieces
-    return StreamingHttpResponse(content, headers=headers)
-
-
 def zipped(request: HttpRequest, entries: Sequence[ZipEntry], filename: str) -> HttpResponseBase:
     """The files as one zip. Raises NotFound where there are none, TooLarge."""
     headers = {
@@ -67,7 +58,7 @@ def zipped(request: HttpRequest, entries: Sequence[ZipEntry], filename: str) -> 
         "Content-Disposition": f'attachment; filename="{filename}"',
         "X-Content-Type-Options": "nosniff",
     }
-    return streamed(request, zip_pieces(entries), headers)
+    return streamed(request, zip_pieces(entries), headers=headers)
 
 
 def _name(file: Artifact) -> str:
@@ -100,9 +91,7 @@ def _answer(request: HttpRequest, file: Artifact, content_type: str, *, as_attac
     except FileNotFoundError:
         raise StorageError from None
     source.seek(first)
-    answer = streamed(request, _pieces(source, last - first + 1), headers)
-    answer.status_code = status
-    return answer
+    return streamed(request, FilePieces(source, last - first + 1), headers=headers, status=status)
 
 
 def _wanted(request: HttpRequest, size: int, tag: str) -> tuple[int, int] | None:
@@ -116,17 +105,3 @@ def _wanted(request: HttpRequest, size: int, tag: str) -> tuple[int, int] | None
         return (size - count, size - 1) if count else None
     first, last = int(found[1]), min(int(found[2] or size - 1), size - 1)
     return (first, last) if first <= last else None
-
-
-def _pieces(source: BinaryIO, count: int) -> Iterator[bytes]:
-    with source:
-        while count > 0 and (piece := source.read(min(CHUNK_BYTES, count))):
-            count -= len(piece)
-            yield piece
-
-
-async def _in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Django would read a synchronous iterator to its end before sending any of it."""
-    read = sync_to_async(lambda: next(pieces, None), thread_sensitive=False)
-    while (piece := await read()) is not None:
-        yield piece

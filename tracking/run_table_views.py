@@ -4,19 +4,18 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from automl_site.errors import Forbidden, NotFound
+from automl_site.streaming import streamed
 from tracking import snippets
 from tracking.download_links import project_downloads
 from tracking.filters.completion import Known, complete
@@ -196,7 +195,7 @@ def completion(request: HttpRequest, project_id: int) -> JsonResponse:
 
 @login_required
 @require_GET
-def export(request: HttpRequest, project_id: int) -> StreamingHttpResponse:
+def export(request: HttpRequest, project_id: int) -> HttpResponseBase:
     """All runs of the table as CSV, with its columns, in its order."""
     here = visible_project(request, project_id)
     state = read_state(request.GET)
@@ -219,18 +218,8 @@ def export(request: HttpRequest, project_id: int) -> StreamingHttpResponse:
             text.truncate()
         yield text.getvalue()  # the header of an empty table
 
-    return _stream(request, chunks(), filename=f"project-{here.pk}-runs.csv")
-
-
-def _stream(request: HttpRequest, chunks: Iterator[str], *, filename: str) -> StreamingHttpResponse:
-    """A file to keep, sent as it is made. (Under ASGI Django would read a synchronous iterator to its end first.)"""
-
-    async def in_thread() -> AsyncIterator[str]:
-        read = sync_to_async(lambda: next(chunks, None))
-        while (chunk := await read()) is not None:
-            yield chunk
-
-    content = in_thread() if isinstance(request, ASGIRequest) else chunks
-    answer = StreamingHttpResponse(content, content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{filename}"'
-    return answer
+    headers = {
+        "Content-Type": "text/csv; charset=utf-8",
+        "Content-Disposition": f'attachment; filename="project-{here.pk}-runs.csv"',
+    }
+    return streamed(request, chunks(), headers=headers)

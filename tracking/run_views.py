@@ -3,18 +3,17 @@
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth.decorators import login_required
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from automl_site.errors import Forbidden, InvalidSpec, NotFound
+from automl_site.streaming import streamed
 from tracking import run_files, run_snippets, store
 from tracking.download_links import run_downloads
 from tracking.models import Run
@@ -141,15 +140,20 @@ def config_json(request: HttpRequest, run_id: int) -> HttpResponse:
 
 
 def _file(text: str, *, filename: str, content_type: str) -> HttpResponse:
-    answer = HttpResponse(text, content_type=f"{content_type}; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{filename}"'
-    return answer
+    return HttpResponse(text, headers=_file_headers(filename, content_type))
+
+
+def _file_headers(filename: str, content_type: str) -> dict[str, str]:
+    return {
+        "Content-Type": f"{content_type}; charset=utf-8",
+        "Content-Disposition": f'attachment; filename="{filename}"',
+    }
 
 
 @login_required
 @require_GET
-def log_text(request: HttpRequest, run_id: int) -> StreamingHttpResponse:
-    """The whole log as text, sent as it is read. (Under ASGI Django would read a synchronous iterator first.)"""
+def log_text(request: HttpRequest, run_id: int) -> HttpResponseBase:
+    """The whole log as text, sent as it is read."""
     run = visible_run(request, run_id)
 
     def chunks() -> Iterator[str]:
@@ -158,16 +162,7 @@ def log_text(request: HttpRequest, run_id: int) -> StreamingHttpResponse:
             yield "".join(f"{line.time:%Y-%m-%dT%H:%M:%S.%fZ} {line.level:<5} {line.message}\n" for line in lines)
             after = lines[-1].seq
 
-    async def in_thread() -> AsyncIterator[str]:
-        parts = chunks()
-        read = sync_to_async(lambda: next(parts, None))
-        while (chunk := await read()) is not None:
-            yield chunk
-
-    content = in_thread() if isinstance(request, ASGIRequest) else chunks()
-    answer = StreamingHttpResponse(content, content_type="text/plain; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="run-{run.pk}.log"'
-    return answer
+    return streamed(request, chunks(), headers=_file_headers(f"run-{run.pk}.log", "text/plain"))
 
 
 # --- Points for charts ----------------------------------------------------------------------------------------------

@@ -9,8 +9,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.viewsets import ViewSet
 
-from api.tracking.streams import streamed
 from api.tracking.views import checked
+from automl_site.streaming import streamed
 from tracking.models import Run
 from tracking.selectors.exports import FORMATS, points_export
 from tracking.selectors.projects import project_get
@@ -39,7 +39,7 @@ class ExportViewSet(ViewSet):
         """Download all points of a project's runs as CSV or Parquet, oldest run first."""
         query = checked(TrackingExportIn, request.query_params)
         project = project_get(user=request.user, project_id=int(project_id))
-        # Not an open cursor: the pieces of the file are made in different threads.
+        # Not an open cursor: it would be held for as long as the client takes to read the file.
         runs = list(run_list(user=request.user, project_id=project.pk).order_by("pk").only("name", "seq"))
         return _file(request, runs, query["format"], f"project-{project.pk}-points")
 
@@ -50,4 +50,4 @@ def _file(request: Request, runs: Iterable[Run], format: str, name: str) -> Http
         "Content-Disposition": f'attachment; filename="{name}.{format}"',
         "X-Content-Type-Options": "nosniff",
     }
-    return streamed(request, points_export(runs=runs, format=format), headers)
+    return streamed(request._request, points_export(runs=runs, format=format), headers=headers)

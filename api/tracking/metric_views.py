@@ -22,9 +22,10 @@ from api.tracking.serializers import (
     TrackingMetricOut,
     TrackingSummaryOut,
 )
-from api.tracking.streams import history_pieces, json_numbers, json_times, streamed
+from api.tracking.streams import history_pieces, json_numbers, json_times
 from api.tracking.views import FormsMixin, checked
 from automl_site.errors import NotFound
+from automl_site.streaming import streamed
 from tracking import store
 from tracking.models import Run
 from tracking.selectors.metrics import metric_history, metric_is_long, metric_page
@@ -153,7 +154,7 @@ class MetricViewSet(FormsMixin, ViewSet):
 def _history(request: Request, run: Run, name: str, query: dict[str, Any]) -> HttpResponseBase:
     if query.get("max_points") is None and metric_is_long(run=run, name=name):
         pieces = history_pieces(run=run, name=name, since_step=query.get("since_step"))
-        return streamed(request, pieces, {"Content-Type": "application/json"})
+        return streamed(request._request, pieces, headers={"Content-Type": "application/json"})
     columns = metric_history(run=run, name=name, **query)
     # The renderer writes arrays four times as fast as lists.
     return Response(

@@ -1,27 +1,15 @@
-"""Answers that are made while they are sent, because they may be larger than memory."""
+"""The bodies of answers that are made while they are sent, because they may be larger than memory."""
 
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from channels.db import database_sync_to_async
-from django.core.handlers.asgi import ASGIRequest
-from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
-from rest_framework.request import Request
 
 from api.base.renderers import dumps
 from tracking import store
 from tracking.models import Run
 from tracking.selectors.metrics import metric_history_batches
 from tracking.stream import json_number
-
-
-def streamed(request: Request, pieces: Iterator[bytes], headers: Mapping[str, str]) -> HttpResponseBase:
-    """The pieces as one answer, each read from the database as it is sent."""
-    if request.method == "HEAD":
-        return HttpResponse(headers=headers)
-    content = _in_thread(pieces) if isinstance(request._request, ASGIRequest) else pieces
-    return StreamingHttpResponse(content, headers=headers)
 
 
 def history_pieces(*, run: Run, name: str, since_step: int | None) -> Iterator[bytes]:
@@ -52,10 +40,3 @@ def json_numbers(values: store.Floats) -> Any:
 def json_times(times: store.Integers) -> Any:
     """Microseconds since 1970-01-01 UTC as what the renderer writes as times without zone."""
     return np.ascontiguousarray(times).view("datetime64[us]")
-
-
-async def _in_thread(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Django would read a synchronous iterator to its end before sending any of it."""
-    read = database_sync_to_async(lambda: next(pieces, None), thread_sensitive=False)
-    while (piece := await read()) is not None:
-        yield piece

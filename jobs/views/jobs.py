@@ -4,21 +4,20 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.handlers.asgi import ASGIRequest
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from automl_site.errors import DomainError, InvalidSpec
+from automl_site.streaming import streamed
 from datasets_app.models import Dataset
 from jobs import snippets
 from jobs.forms import HyperparameterForm, TrainingForm, initial_hyperparameters
@@ -104,7 +103,7 @@ def _digest(rows: list[list[Any]], queues: list[Any]) -> str:
 
 @login_required
 @require_GET
-def export(request: HttpRequest) -> StreamingHttpResponse:
+def export(request: HttpRequest) -> HttpResponseBase:
     """The filtered list as CSV, streamed."""
     rows = job_list(user=request.user, **_filters(request)).iterator(chunk_size=EXPORT_CHUNK)
 
@@ -121,7 +120,7 @@ def export(request: HttpRequest) -> StreamingHttpResponse:
             text.truncate()
         yield text.getvalue()  # the header of an empty list
 
-    return _stream(request, chunks(), filename="jobs.csv", content_type="text/csv")
+    return streamed(request, chunks(), headers=_file_headers("jobs.csv", "text/csv"))
 
 
 def _csv_safe(value: Any) -> str:
@@ -160,7 +159,7 @@ def _tail_start(job: Job) -> int:
 
 @login_required
 @require_GET
-def log_text(request: HttpRequest, job_id: UUID) -> StreamingHttpResponse:
+def log_text(request: HttpRequest, job_id: UUID) -> HttpResponseBase:
     """The whole log as text."""
     shown = job_get(user=request.user, job_id=str(job_id))
 
@@ -170,21 +169,14 @@ def log_text(request: HttpRequest, job_id: UUID) -> StreamingHttpResponse:
             yield "".join(f"{line.time:%Y-%m-%dT%H:%M:%S.%fZ} {line.level:<5} {line.message}\n" for line in lines)
             after = lines[-1].seq
 
-    return _stream(request, chunks(), filename=f"{shown.public_id}.log", content_type="text/plain")
+    return streamed(request, chunks(), headers=_file_headers(f"{shown.public_id}.log", "text/plain"))
 
 
-def _stream(request: HttpRequest, chunks: Iterator[str], *, filename: str, content_type: str) -> StreamingHttpResponse:
-    """A file to keep, sent as it is made. (Under ASGI Django would read a synchronous iterator to its end first.)"""
-
-    async def in_thread() -> AsyncIterator[str]:
-        read = sync_to_async(lambda: next(chunks, None))
-        while (chunk := await read()) is not None:
-            yield chunk
-
-    content = in_thread() if isinstance(request, ASGIRequest) else chunks
-    answer = StreamingHttpResponse(content, content_type=f"{content_type}; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{filename}"'
-    return answer
+def _file_headers(filename: str, content_type: str) -> dict[str, str]:
+    return {
+        "Content-Type": f"{content_type}; charset=utf-8",
+        "Content-Disposition": f'attachment; filename="{filename}"',
+    }
 
 
 @login_required

@@ -12,6 +12,7 @@ import pytest
 from django.test import AsyncClient, Client
 from playwright.sync_api import Page, expect
 
+from automl_site import streaming
 from datasets_app import services
 from datasets_app.models import Dataset
 from datasets_app.storage import get_storage
@@ -88,9 +89,7 @@ def test_a_download_is_the_file_as_it_was_sent(client: Client, user: Any) -> Non
 
 @pytest.mark.django_db(transaction=True)
 async def test_a_download_is_streamed_piece_by_piece_under_asgi(user: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from datasets_app import views
-
-    monkeypatch.setattr(views, "DOWNLOAD_CHUNK_BYTES", 100)
+    monkeypatch.setattr(streaming, "FILE_PIECE_BYTES", 100)
     dataset = await asyncio.to_thread(upload, user)
     client = AsyncClient()
     await client.aforce_login(user)
