@@ -233,7 +233,8 @@ class SavedView(models.Model):
 class RunEvent(models.Model):
     """A change of a run's state, in its stream."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    # No index of its own: the unique constraint's begins with it.
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events", db_index=False)
     seq = models.BigIntegerField()
     kind = models.CharField(max_length=20)  # "run": status or fields changed
     payload = models.JSONField(default=dict)
@@ -258,7 +259,8 @@ class LogLevel(models.TextChoices):
 class LogLine(models.Model):
     """One line of a run's log. `agent` and `node` are a pipeline stage's class and name, empty elsewhere."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="log_lines")
+    # No index of its own: the unique constraint's begins with it.
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="log_lines", db_index=False)
     seq = models.BigIntegerField()
     time = models.DateTimeField(default=timezone.now)
     level = models.CharField(max_length=6, choices=LogLevel.choices, default=LogLevel.INFO)
@@ -283,7 +285,8 @@ class MetricSeries(models.Model):
     because SQLite keeps no NaN; with `count` > 0 a NULL therefore reads as NaN.
     """
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="series")
+    # No index of its own: the unique constraint's begins with it.
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="series", db_index=False)
     name = models.CharField(max_length=250)
     count = models.BigIntegerField(default=0)
     number_count = models.BigIntegerField(default=0)
@@ -313,7 +316,8 @@ class MetricSeries(models.Model):
 class MetricSegment(models.Model):
     """The points of one request, packed (`tracking/store/layout.py`). Point i has the public id `first_id` + i."""
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="segments")
+    # No index of its own: the unique constraint's begins with it.
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="segments", db_index=False)
     seq = models.BigIntegerField()  # of its last point; its first one's is seq - count + 1
     first_id = models.BigIntegerField(unique=True)
     count = models.PositiveIntegerField()
@@ -373,7 +377,8 @@ class IdempotencyKey(models.Model):
     Written in the transaction that stores the request's points. `fingerprint` is the SHA-256 of the request's body.
     """
 
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    # No index of its own: the unique constraint's begins with it.
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+", db_index=False)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="idempotency_keys")
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)
