@@ -2,7 +2,7 @@
 
 import pytest
 
-from tracking.store import folding
+from tracking.store import folding, layout
 
 
 @pytest.fixture
@@ -13,3 +13,4 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(folding, "FOLD_POINTS", 16)
     monkeypatch.setattr(folding, "SEGMENTS_A_FOLD", 3)
     monkeypatch.setattr(folding, "CHUNK_SPAN", 40)
+    monkeypatch.setattr(layout, "_FEW", 2)

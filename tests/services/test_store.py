@@ -15,6 +15,7 @@ from tracking import store, stream
 from tracking.models import MetricSegment
 from tracking.services.projects import jobs_project
 from tracking.services.runs import run_create
+from tracking.store import layout
 from tracking.stream import Point
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -130,11 +131,37 @@ def test_a_segment_of_another_layout_is_refused_by_name(project):
         store.read_series(run.pk)
 
 
-def test_a_point_takes_32_bytes_and_a_segment_8_more(project):
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(1, 3),
+            st.integers(-3, 300) | st.integers(-stream.MAX_STEP, stream.MAX_STEP),
+            st.floats(width=64),
+            st.integers(-(2**50), 2**50) | st.just(0),
+        ),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_a_segment_gives_back_what_was_packed_bit_by_bit(rows):
+    keys, steps, values, times = zip(*rows, strict=True)
+    packed = np.array(keys, "<i8"), np.array(steps, "<i8"), np.array(values, "<f8"), np.array(times, "<i8")
+    unpacked = layout.unpack(layout.pack(*packed))
+    assert [column.tobytes() for column in unpacked] == [column.tobytes() for column in packed]
+
+
+def test_a_batch_of_one_series_logged_at_once_takes_8_bytes_a_point(project):
     run = new_run(project)
     with transaction.atomic():
-        stream.append(run_id=run.pk, points=[Point("a", i) for i in range(1000)])
-    assert len(bytes(MetricSegment.objects.get(run=run).payload)) == 32 * 1000 + 8
+        stream.append(run_id=run.pk, points=[Point("a", 1 / (step + 1), step, START) for step in range(1000)])
+    assert len(MetricSegment.objects.get(run=run).payload) < 8_200
+
+
+def test_few_points_take_32_bytes_each_and_their_segment_8_more(project):
+    run = new_run(project)
+    with transaction.atomic():
+        stream.append(run_id=run.pk, points=[Point("a", i) for i in range(16)])
+    assert len(bytes(MetricSegment.objects.get(run=run).payload)) == 32 * 16 + 8
 
 
 def columns_of(values):
