@@ -1,14 +1,16 @@
 """Fixtures of the admin's tests: an operator, and at least one row of everything there is."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
-from django.test import Client
+from django.db import transaction
+from django.test import Client, override_settings
 
 from jobs import lifecycle, queue
 from jobs.models import Lease
@@ -77,3 +79,20 @@ def fill(things: Things, count: int, *, first: int = 0) -> None:
 def everything(things: Things) -> Things:
     fill(things, 1)
     return things
+
+
+@pytest.fixture(scope="module")
+def standing(
+    django_db_setup: None, django_db_blocker: Any, _valkey_server: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Things]:
+    """`everything`, made once for a module whose tests all ask for it: each is rolled back to it."""
+    root = tmp_path_factory.mktemp("data")
+    with (
+        django_db_blocker.unblock(),
+        override_settings(DATA_DIR=root, FILES_ROOT=root / "files"),
+        transaction.atomic(),
+    ):
+        things = Things(User.objects.create_user("ann", "ann@example.com"))
+        fill(things, 1)
+        yield things
+        transaction.set_rollback(True)

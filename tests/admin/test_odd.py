@@ -14,7 +14,7 @@ pytestmark = pytest.mark.full
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
-def test_no_odd_search_is_a_failure(admin_client: Client, everything: Things, model: type[Model]) -> None:
+def test_no_odd_search_is_a_failure(admin_client: Client, standing: Things, model: type[Model]) -> None:
     path = address(model, "changelist")
     for text in ODD:
         answer = admin_client.get(path, {"q": text.encode(errors="surrogatepass")})
@@ -23,7 +23,7 @@ def test_no_odd_search_is_a_failure(admin_client: Client, everything: Things, mo
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
-def test_no_odd_filter_order_or_page_is_a_failure(admin_client: Client, everything: Things, model: type[Model]) -> None:
+def test_no_odd_filter_order_or_page_is_a_failure(admin_client: Client, standing: Things, model: type[Model]) -> None:
     path = address(model, "changelist")
     for name in (
         "p",
@@ -41,7 +41,7 @@ def test_no_odd_filter_order_or_page_is_a_failure(admin_client: Client, everythi
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
-def test_no_odd_id_is_a_failure(admin_client: Client, everything: Things, model: type[Model]) -> None:
+def test_no_odd_id_is_a_failure(admin_client: Client, standing: Things, model: type[Model]) -> None:
     for thing in ("abc", "0", "-1", "9" * 40, "9" * 5000, "🌳", "x" * 2000, "a_00b"):
         answer = admin_client.get(address(model, "change", thing))
         assert (thing[:20], answer.status_code) == (thing[:20], 302)  # to the first page, which says so
@@ -49,7 +49,7 @@ def test_no_odd_id_is_a_failure(admin_client: Client, everything: Things, model:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
-def test_no_odd_choice_of_rows_is_a_failure(admin_client: Client, everything: Things, model: type[Model]) -> None:
+def test_no_odd_choice_of_rows_is_a_failure(admin_client: Client, standing: Things, model: type[Model]) -> None:
     path = address(model, "changelist")
     form = admin_client.get(path).context["action_form"]
     actions = [name for name, _ in form.fields["action"].choices if name] if form else []

@@ -12,7 +12,6 @@ from django.urls import reverse
 
 from datasets_app.models import Dataset
 from jobs.models import Attempt, Job, JobLogLine, TrainedModel, Worker
-from tests.admin.conftest import fill
 from tests.pages_server.things import Things
 from tracking.models import ApiKey, Artifact, LogLine, MetricSeries, Project, Run, RunEvent, SavedView, User
 
@@ -49,7 +48,7 @@ def assert_opens(client: Client, path: str, parameters: dict[str, Any] | None = 
     return answer
 
 
-def test_the_first_page_lists_every_model_and_the_queues(admin_client: Client, everything: Things) -> None:
+def test_the_first_page_lists_every_model_and_the_queues(admin_client: Client, standing: Things) -> None:
     page = assert_opens(admin_client, "/admin/").content.decode()
     assert [model for model in admin.site._registry if address(model, "changelist") not in page] == []
     for app in {model._meta.app_label for model in MODELS}:
@@ -58,7 +57,7 @@ def test_the_first_page_lists_every_model_and_the_queues(admin_client: Client, e
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_a_list_opens_and_is_searched_sorted_and_filtered(
-    admin_client: Client, everything: Things, model: type[Model]
+    admin_client: Client, standing: Things, model: type[Model]
 ) -> None:
     path = address(model, "changelist")
     changes = assert_opens(admin_client, path).context["cl"]
@@ -75,7 +74,7 @@ def test_a_list_opens_and_is_searched_sorted_and_filtered(
 @pytest.mark.full
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_a_list_is_sorted_by_each_column_and_filtered_by_each_choice(
-    admin_client: Client, everything: Things, model: type[Model]
+    admin_client: Client, standing: Things, model: type[Model]
 ) -> None:
     path = address(model, "changelist")
     changes = assert_opens(admin_client, path).context["cl"]
@@ -87,7 +86,7 @@ def test_a_list_is_sorted_by_each_column_and_filtered_by_each_choice(
 
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
-def test_a_row_opens(admin_client: Client, everything: Things, model: type[Model]) -> None:
+def test_a_row_opens(admin_client: Client, standing: Things, model: type[Model]) -> None:
     rows = list(model._default_manager.all())
     assert rows
     for row in rows:
@@ -97,7 +96,7 @@ def test_a_row_opens(admin_client: Client, everything: Things, model: type[Model
 
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_only_what_is_made_by_hand_is_added_and_deleted_by_hand(
-    admin_client: Client, everything: Things, model: type[Model]
+    admin_client: Client, standing: Things, model: type[Model]
 ) -> None:
     row = model._default_manager.first()
     added = admin_client.get(address(model, "add")).status_code
@@ -108,21 +107,9 @@ def test_only_what_is_made_by_hand_is_added_and_deleted_by_hand(
         assert_opens(admin_client, address(model, *page))
 
 
-def test_seven_rows_take_as_many_queries_as_one(admin_client: Client, things: Things) -> None:
-    lists = [address(model, "changelist") for model in MODELS]
-    fill(things, 1)
-    one = {path: len(asked(admin_client, path)[1]) for path in lists}
-    fill(things, 6, first=1)
-    pages = {path: asked(admin_client, path) for path in lists}
-    few = [path for path, (answer, _) in pages.items() if answer.context["cl"].result_count < 7]
-    assert few == ["/admin/tracking/metriccounter/"]
-    assert {path: len(queries) for path, (_, queries) in pages.items()} == one
-    assert max(one.values()) <= MOST_QUERIES
-
-
 @pytest.mark.parametrize("model", MODELS, ids=name_of)
 def test_a_list_leaves_what_can_be_megabytes_in_the_database(
-    admin_client: Client, everything: Things, model: type[Model]
+    admin_client: Client, standing: Things, model: type[Model]
 ) -> None:
     _, queries = asked(admin_client, address(model, "changelist"))
     read = "\n".join(queries)
@@ -152,7 +139,7 @@ def test_a_list_leaves_what_can_be_megabytes_in_the_database(
     ],
 )
 def test_what_others_write_is_shown_as_text(
-    admin_client: Client, everything: Things, model: type[Model], field: str
+    admin_client: Client, standing: Things, model: type[Model], field: str
 ) -> None:
     nasty = "<script>alert(1)</script>"
     row = model._default_manager.first()
