@@ -17,6 +17,7 @@ from automl_site.settings import *  # noqa: E402, F403
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Static files are looked for when they are asked for: each test client would list them all before its first request.
 WHITENOISE_AUTOREFRESH = True
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.emptying"]  # noqa: F405 (its `flush`)
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405
     # A file, as in production: threads wait for each other there; on a shared in-memory database they fail at once.
