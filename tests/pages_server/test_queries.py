@@ -1,6 +1,7 @@
 """A page asks the database as often for ten things as for three. The numbers are pinned: a rise wants a reason."""
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
@@ -8,7 +9,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from tests.pages_server.things import Things, worker
+from tracking import store
 from tracking.services.accounts import api_key_create
+from tracking.services.metrics import points_log
+from tracking.services.projects import project_create
+from tracking.services.runs import run_create
+from tracking.stream import Point
 
 FEW, MANY = 3, 10
 
@@ -70,6 +76,26 @@ def series(things: Things, count: int) -> str:
     return f"/ui/runs/{things.running().run_id}/series.json"
 
 
+def compared(what: str) -> Fill:
+    """Runs of as many metrics as there are runs, some points of them folded."""
+
+    def fill(things: Things, count: int) -> str:
+        project = project_create(owner=things.owner, name=f"{count} runs")
+        runs = [
+            run_create(project=project, name=f"run {number}", config={"lr": number}, tags=[]) for number in range(count)
+        ]
+        names = [f"metric {number}" for number in range(count)]
+        for run in runs:
+            for step in range(2):
+                points_log(run_id=run.pk, points=[Point(name, step, step) for name in names])
+                if step == 0:
+                    store.fold_run(run.pk)
+        asked = urlencode({"runs": ",".join(str(run.pk) for run in runs), "name": names}, doseq=True)
+        return f"/ui/compare/{what}?{asked}"
+
+    return fill
+
+
 def datasets(things: Things, count: int) -> str:
     for number in range(count):
         things.dataset(filename=f"plants-{number}.csv")
@@ -111,6 +137,8 @@ def queries_of(client: Client, path: str) -> list[str]:
         pytest.param(training_page, 9, id="training"),
         pytest.param(inference_page, 8, id="inference"),
         pytest.param(series, 5, id="run's series"),
+        pytest.param(compared("names.json"), 4, id="compare's names"),
+        pytest.param(compared("points.json"), 5, id="compare's points"),
         pytest.param(listed("/ui/models/"), 5, id="models"),
         pytest.param(model_page, 4, id="model"),
         pytest.param(datasets, 4, id="data sets"),

@@ -21,7 +21,7 @@ from tests.services.store_model import (
 from tracking import store
 from tracking.models import MetricChunk
 from tracking.services.projects import jobs_project
-from tracking.store import paging, thinned
+from tracking.store import paging, thinned, thinning
 from tracking.store.points import Columns
 from tracking.stream import Point
 
@@ -214,3 +214,48 @@ def test_a_page_of_a_long_run_opens_few_chunks(project, monkeypatch):
     page = store.read_page(run.pk, skip=30_000, limit=100)
     assert page.columns.steps.tolist() == list(range(30_000, 30_100))
     assert len(opened) <= 2
+
+
+@pytest.mark.parametrize("batch_points", [1, 40, 10**6])
+@pytest.mark.parametrize("names", [None, NAMES[1:]])
+def test_several_runs_are_read_as_each_of_them_alone(small_batches, project, monkeypatch, batch_points, names):
+    monkeypatch.setattr(thinned, "BATCH_POINTS", batch_points)
+    untils = {}
+    for number in range(5):
+        run = new_run(project)
+        log = play(run, [])
+        for part in range(number):  # the first run has no points
+            points = [
+                Point(name, math.sin(7 * step + number), step, store.moment(1_000 * step))
+                for step in range(part * 9, part * 9 + 10)
+                for name in NAMES[: number - 1]
+            ]
+            append(run, log, points or [Point(NAMES[0], 1.0, 0, store.moment(0))])
+            if part == 1:
+                fold_all(run)
+        untils[run.pk] = None if number == 3 else 25
+    arguments = {"max_points": 6, "min_step": 3, "max_step": 30, "by_step": True}
+    together = store.read_thinned_runs(untils, names, **arguments)
+    assert list(together) == list(untils)
+    for run_id, until in untils.items():
+        assert repr(together[run_id]) == repr(store.read_thinned(run_id, names, until_seq=until, **arguments))
+    assert sum(len(series.columns) for drawn in together.values() for series in drawn.values()) > 10
+
+
+@given(
+    values=st.lists(
+        st.floats(-3, 3, width=16) | st.sampled_from([math.nan, math.inf, -math.inf]), min_size=6, max_size=80
+    ),
+    buckets=st.integers(1, 40),
+)
+def test_of_each_bucket_the_first_extremes_are_chosen(values, buckets):
+    buckets = min(buckets, len(values))
+    expected = {0, len(values) - 1}
+    for bucket in range(buckets):
+        own = [index for index in range(len(values)) if index * buckets // len(values) == bucket]
+        numbers = [index for index in own if math.isfinite(values[index])]
+        odd = [index for index in own if not math.isfinite(values[index])]
+        if numbers:
+            expected |= {min(numbers, key=values.__getitem__), max(numbers, key=values.__getitem__)}
+        expected |= set(odd[:1])
+    assert thinning.extremes(np.array(values), buckets).tolist() == sorted(expected)

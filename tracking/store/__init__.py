@@ -7,11 +7,11 @@ series each (`folding`); reads merge both. Point i of a segment has the public i
 
 from tracking.store.appending import COUNTER_PK, append_points, summarise, take_ids
 from tracking.store.folding import fold_run
-from tracking.store.layout import pack
+from tracking.store.layout import pack, pack_point
 from tracking.store.paging import Page, iter_series, read_page
 from tracking.store.points import Columns, Floats, Integers, Point, StreamPoint, Summary, microseconds, moment
 from tracking.store.reading import read_points, read_series, summaries
-from tracking.store.thinned import Thinned, read_thinned
+from tracking.store.thinned import Thinned, read_thinned, read_thinned_runs
 from tracking.store.thinning import MIN_DOWNSAMPLED, downsample
 
 __all__ = [
@@ -32,10 +32,12 @@ __all__ = [
     "microseconds",
     "moment",
     "pack",
+    "pack_point",
     "read_page",
     "read_points",
     "read_series",
     "read_thinned",
+    "read_thinned_runs",
     "summaries",
     "summarise",
     "take_ids",

@@ -4,8 +4,9 @@ Of a long series the chunks' coarse levels are read, which hold the extremes of 
 that would not do: it reaches over an end of what is wanted, or another one has points of the same steps.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,19 @@ from django.db.models import BigIntegerField, BooleanField, F, QuerySet, Value
 
 from tracking.models import MetricChunk, MetricSegment, MetricSeries
 from tracking.store import layout
+from tracking.store.appending import NAMES_A_QUERY
 from tracking.store.points import Columns, Integers
-from tracking.store.reading import SeqRange, chunks_of, decode_chunk, read_series, unpack_segments
+from tracking.store.reading import SeqRange, decode_chunk, read_series, unpack_segments
 from tracking.store.rows import fetch
 from tracking.store.thinning import downsample
 
 # A series of fewer points than so many times `max_points` is read whole. Of more, the coarse levels hold twice as many
 # points as are wanted.
 COARSE_FROM = 64
+BATCH_POINTS = 1_000_000  # of several runs, read at once
 ATTEMPTS = 4
 
-_CHUNK = ("series_id", "pk", "first_seq", "last_seq", "count", "min_step", "max_step", "is_ascending")
+_CHUNK = ("series_id", "run_id", "pk", "first_seq", "last_seq", "count", "min_step", "max_step", "is_ascending")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,14 @@ class StepRange:
 
 
 @dataclass(frozen=True, slots=True)
+class _Series:
+    pk: int
+    run_id: int
+    name: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Chunk:
     pk: int
     first_seq: int
@@ -91,28 +102,80 @@ def read_thinned(
 
     Of a series of more than COARSE_FROM * `max_points` points, buckets may differ a little before and after a fold.
     """
-    seqs, steps = SeqRange(until=until_seq), StepRange(min_step, max_step)
-    rows = MetricSeries.objects.filter(run_id=run_id, count__gt=0)
-    if names is not None:
-        rows = rows.filter(name__in=list(names))
-    series = {key: (name, count) for key, name, count in rows.order_by("name").values_list("pk", "name", "count")}
-    if not series:
-        return {}
-    for _ in range(ATTEMPTS):
-        parts = _parts(run_id, series, seqs, steps, COARSE_FROM * max_points, names is None, by_step)
-        if parts is not None:
-            break
-    else:  # folds came between each time: what one statement reads, no fold comes between
-        every = read_series(run_id, [name for name, _ in series.values()], until_seq=until_seq)
-        parts = {key: ([every[name]], True) for key, (name, _) in series.items() if name in every}
-    thinned = {}
-    for key, (name, _) in series.items():
-        columns, is_whole = parts.get(key, ([], True))
-        drawn = steps.take(Columns.join(columns).in_order())
-        if by_step:
-            drawn = last_of_steps(drawn)
-        thinned[name] = Thinned(downsample(drawn, max_points), is_whole and len(drawn) <= max_points)
+    return read_thinned_runs(
+        {run_id: until_seq}, names, max_points=max_points, min_step=min_step, max_step=max_step, by_step=by_step
+    )[run_id]
+
+
+def read_thinned_runs(
+    untils: Mapping[int, int | None],
+    names: Iterable[str] | None = None,
+    *,
+    max_points: int,
+    min_step: int | None = None,
+    max_step: int | None = None,
+    by_step: bool = False,
+) -> dict[int, dict[str, Thinned]]:
+    """What `read_thinned` reads, of several runs: run -> name -> points. `untils`: run -> its `until_seq`.
+
+    Two statements for all of them, a third where chunks of long series are opened; so many again for each further
+    BATCH_POINTS points, which bound the memory.
+    """
+    seqs = {run_id: SeqRange(until=until) for run_id, until in untils.items()}
+    steps = StepRange(min_step, max_step)
+    coarse_from = COARSE_FROM * max_points
+    wanted = None if names is None else list(names)
+    thinned: dict[int, dict[str, Thinned]] = {run_id: {} for run_id in untils}
+    for batch in _batches(_series_of(untils, wanted), coarse_from):
+        series = {each.pk: each for each in batch}
+        for _ in range(ATTEMPTS):
+            parts = _parts(series, wanted, seqs, steps, coarse_from, by_step)
+            if parts is not None:
+                break
+        else:  # folds came between each time: what one statement reads, no fold comes between
+            parts = _parts_read_whole(batch, seqs)
+        for each in batch:
+            columns, is_whole = parts.get(each.pk, ([], True))
+            drawn = steps.take(Columns.join(columns).in_order())
+            if by_step:
+                drawn = last_of_steps(drawn)
+            whole = is_whole and len(drawn) <= max_points
+            thinned[each.run_id][each.name] = Thinned(downsample(drawn, max_points), whole)
     return thinned
+
+
+def _series_of(run_ids: Iterable[int], names: Sequence[str] | None) -> list[_Series]:
+    """The runs' series that have points (and one of these names), by run, then name."""
+    rows = MetricSeries.objects.filter(run_id__in=list(run_ids), count__gt=0)
+    if names is not None:
+        rows = rows.filter(name__in=names)
+    return [_Series(*row) for row in rows.order_by("run_id", "name").values_list("pk", "run_id", "name", "count")]
+
+
+def _batches(series: Sequence[_Series], coarse_from: int) -> Iterator[list[_Series]]:
+    """The series of whole runs, so many together that about BATCH_POINTS points are read of them."""
+    batch: list[_Series] = []
+    points = 0
+    for _, own in groupby(series, key=lambda each: each.run_id):
+        group = list(own)
+        size = sum(min(each.count, coarse_from) for each in group)
+        if batch and points + size > BATCH_POINTS:
+            yield batch
+            batch, points = [], 0
+        batch += group
+        points += size
+    if batch:
+        yield batch
+
+
+def _parts_read_whole(batch: Sequence[_Series], seqs: Mapping[int, SeqRange]) -> dict[int, tuple[list[Columns], bool]]:
+    """What `_parts` gives, without coarse levels."""
+    parts = {}
+    for run_id, own in groupby(batch, key=lambda each: each.run_id):
+        keys = {each.name: each.pk for each in own}
+        for name, columns in read_series(run_id, list(keys), until_seq=seqs[run_id].until).items():
+            parts[keys[name]] = ([columns], True)
+    return parts
 
 
 def last_of_steps(columns: Columns) -> Columns:
@@ -124,30 +187,34 @@ def last_of_steps(columns: Columns) -> Columns:
 
 
 def _parts(
-    run_id: int,
-    series: dict[int, tuple[str, int]],
-    seqs: SeqRange,
+    series: Mapping[int, _Series],
+    names: Sequence[str] | None,
+    seqs: Mapping[int, SeqRange],
     steps: StepRange,
     coarse_from: int,
-    all_series: bool,
     by_step: bool,
 ) -> dict[int, tuple[list[Columns], bool]] | None:
-    """Series key -> its points in parts, and whether they are all there. None: a fold came between two statements."""
-    large = [key for key, (_, count) in series.items() if count > coarse_from]
-    chunks = chunks_of(run_id, series, all_series=all_series)
+    """Series key -> its points in parts, and whether they are all there. None: a fold came between two statements.
+
+    `series`: by key, all of `names` (None: all there are) of their runs.
+    """
+    large = [each.pk for each in series.values() if each.count > coarse_from]
+    runs = {run_id: seqs[run_id] for run_id in dict.fromkeys(each.run_id for each in series.values())}
     parts: dict[int, tuple[list[Columns], bool]] = {}
     large_chunks: dict[int, list[_Chunk]] = {key: [] for key in large}
-    unfolded = []
-    for key, *row in _fetch_all(run_id, chunks, large, seqs, steps):
+    unfolded: dict[int, list[tuple[int, int, int, bytes]]] = {}
+    for key, run_id, *row in _fetch_all(_chunks_of(runs, series, names), large, runs, steps):
         if not key:
             first_id, _, last_seq, count, *_, payload = row
-            unfolded.append((last_seq, count, first_id, payload))
+            unfolded.setdefault(run_id, []).append((last_seq, count, first_id, payload))
         elif key in large_chunks:
             large_chunks[key].append(_Chunk(*row))
         elif key in series:
             _, first_seq, last_seq, *_, payload = row
-            parts.setdefault(key, ([], True))[0].append(decode_chunk(payload, first_seq, last_seq, seqs))
-    new = unpack_segments(unfolded, seqs, series)
+            parts.setdefault(key, ([], True))[0].append(decode_chunk(payload, first_seq, last_seq, runs[run_id]))
+    new: dict[int, Columns] = {}
+    for run_id, rows in unfolded.items():
+        new |= unpack_segments(rows, runs[run_id], series)
     opened: dict[int, int] = {}
     for key, own in large_chunks.items():
         unfolded_here = steps.take(new.get(key, Columns.join([])))
@@ -156,7 +223,7 @@ def _parts(
         for each, is_shared in zip(own, _share_steps(own, unfolded_here), strict=True):
             if (
                 is_short
-                or not seqs.covers(each.first_seq, each.last_seq)
+                or not runs[series[key].run_id].covers(each.first_seq, each.last_seq)
                 or not steps.covers(each.min_step, each.max_step)
                 or (by_step and (is_shared or not each.is_ascending))
             ):
@@ -176,25 +243,41 @@ def _parts(
     if len(payloads) < len(opened):
         return None
     for pk, first_seq, last_seq, payload in payloads:
-        parts[opened[pk]][0].append(decode_chunk(payload, first_seq, last_seq, seqs))
+        key = opened[pk]
+        parts[key][0].append(decode_chunk(payload, first_seq, last_seq, runs[series[key].run_id]))
     for key, latest in new.items():
         parts.setdefault(key, ([], True))[0].append(latest)
     return parts
 
 
+def _chunks_of(
+    runs: Mapping[int, SeqRange], series: Mapping[int, _Series], names: Sequence[str] | None
+) -> QuerySet[MetricChunk]:
+    """Those of these series, or more where that is cheaper to ask for."""
+    if names is None:
+        return MetricChunk.objects.filter(run_id__in=list(runs))
+    if len(series) <= NAMES_A_QUERY:
+        return MetricChunk.objects.filter(series_id__in=list(series))
+    named = MetricSeries.objects.filter(run_id__in=list(runs), name__in=names)
+    return MetricChunk.objects.filter(series_id__in=named.values("pk"))
+
+
 def _fetch_all(
-    run_id: int, chunks: QuerySet[MetricChunk], large: list[int], seqs: SeqRange, steps: StepRange
+    chunks: QuerySet[MetricChunk], large: list[int], runs: Mapping[int, SeqRange], steps: StepRange
 ) -> list[tuple[Any, ...]]:
     """By one statement: chunks with their payloads, those of large series with their coarse levels, and segments."""
-    # As in a chunk's row: key (of no series), first id, first seq, last seq, count; no steps.
+    chunks = steps.chunks(chunks).order_by()
+    segments: QuerySet[MetricSegment] = MetricSegment.objects.filter(run_id__in=list(runs))
+    if len(runs) == 1:  # of several, what came after each one's `until` is little, and left out when it is decoded
+        [seqs] = runs.values()
+        chunks, segments = seqs.chunks(chunks), seqs.segments(segments)
+    # As in a chunk's row: key (of no series), run, first id, first seq, last seq, count; no steps.
     none = Value(0, output_field=BigIntegerField())
-    segments = seqs.segments(MetricSegment.objects.filter(run_id=run_id)).annotate(
-        series_key=none, no_step=none, is_ascending=Value(False, output_field=BooleanField())
-    )
-    chunks = steps.chunks(seqs.chunks(chunks)).order_by()
+    segments = segments.annotate(series_key=none, no_step=none, is_ascending=Value(False, output_field=BooleanField()))
     parts: list[QuerySet[Any, Any]] = [
         segments.order_by().values_list(
             "series_key",
+            "run_id",
             "first_id",
             F("seq") - F("count") + 1,
             "seq",

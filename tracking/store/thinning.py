@@ -32,12 +32,17 @@ def extremes(values: Floats, buckets: int) -> npt.NDArray[np.int64]:
     stretches of equal count, and of the first and the last value. Of equal numbers, the first."""
     total = len(values)
     finite = np.isfinite(values)
-    bucket = np.arange(total, dtype=np.int64) * buckets // total
-    starts = np.searchsorted(bucket, np.arange(buckets))
-    lowest = np.minimum.reduceat(np.where(finite, values, np.inf), starts)
-    highest = np.maximum.reduceat(np.where(finite, values, -np.inf), starts)
-    chosen = [np.array([0, total - 1])]
+    starts = -(
+        -np.arange(buckets + 1, dtype=np.int64) * total // buckets
+    )  # rounded up: value i is in i * buckets // total
+    bucket = np.repeat(np.arange(buckets), np.diff(starts))
+    lowest = np.minimum.reduceat(np.where(finite, values, np.inf), starts[:-1])
+    highest = np.maximum.reduceat(np.where(finite, values, -np.inf), starts[:-1])
+    chosen = np.zeros(total, dtype=bool)
+    chosen[[0, -1]] = True
     for mask in (finite & (values == lowest[bucket]), finite & (values == highest[bucket]), ~finite):
-        indices = np.flatnonzero(mask)
-        chosen.append(indices[np.unique(bucket[indices], return_index=True)[1]])
-    return np.unique(np.concatenate(chosen))
+        indices = np.flatnonzero(mask)  # ascending, so those of a bucket stand together
+        own = bucket[indices]
+        chosen[indices[:1]] = True
+        chosen[indices[1:][own[1:] != own[:-1]]] = True
+    return np.flatnonzero(chosen)
