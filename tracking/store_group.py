@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from tracking import store_statements as statements
 from tracking.models import MetricSeries
-from tracking.store import Floats, Integers, moment, pack, summarise
+from tracking.store import Floats, Integers, moment, pack, pack_point, summarise
 
 FEW = 16  # up to here a loop is faster than numpy's calls
 MAX_CACHED = 20_000  # series
@@ -96,10 +96,16 @@ def append_group(parts_by_run: Mapping[int, Sequence[Part]], cache: SeriesCache)
     return there
 
 
-def append_known(parts_by_run: Mapping[int, Sequence[Part]], cache: SeriesCache) -> set[int]:
+def append_known(
+    parts_by_run: Mapping[int, Sequence[Part]], cache: SeriesCache, keys: Sequence[statements.Key] = ()
+) -> set[int]:
     """The same for those runs whose series the cache knows, where nobody else has written to them since.
 
-    On PostgreSQL this is one statement, and needs no transaction. If it raises, clear the cache.
+    With them the keys are kept that belong to these runs. This is a transaction by itself; on PostgreSQL, one
+    statement. If it raises, nothing is written: clear the cache.
+
+    Raises:
+        IntegrityError: one of the keys has come before.
     """
     now_us = int(timezone.now().timestamp() * 1_000_000)
     taken: dict[int, tuple[int, dict[str, MetricSeries]]] = {}
@@ -112,7 +118,7 @@ def append_known(parts_by_run: Mapping[int, Sequence[Part]], cache: SeriesCache)
             changed.update((rows[part.name].pk, rows[part.name]) for part in parts)
     if not segments:
         return set()
-    first_ids = statements.write(segments, list(changed.values()))
+    first_ids = statements.write(segments, list(changed.values()), keys)
     for segment in segments:
         run_id = segment.run_id
         if run_id not in first_ids:
@@ -141,6 +147,9 @@ def _segment(
         part.first_step, part.first_time = int(own_steps[0]), int(own_times[0])
         row.next_step = max(row.next_step, int(max(own_steps)) + 1)
         _summarise(row, part, own_steps, own_times)
+        if count == 1 == len(parts):
+            payload = pack_point(row.pk, part.first_step, float(part.values[0]), part.first_time)
+            return statements.Segment(run_id, seq, 1, payload)
         keys.append(np.full(count, row.pk, "<i8"))
         steps.append(np.asarray(own_steps, "<i8"))
         values.append(np.asarray(part.values, "<f8"))

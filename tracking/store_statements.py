@@ -2,8 +2,8 @@
 
 A segment is written on the condition that its run's `seq` is what the writer took it to be. On PostgreSQL a group is
 one statement, in which what comes later waits for what it needs: first the runs' rows are locked, in one order
-everywhere, then the counter's, so that no two writers wait for each other. On SQLite a group is four, and the caller's
-transaction keeps other writers away.
+everywhere, then the counter's, so that no two writers wait for each other. On SQLite a group is four or five, in a
+transaction that keeps other writers away.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,13 +12,16 @@ from functools import cache
 from itertools import accumulate
 from typing import Any
 
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
 
-from tracking.models import MetricCounter, MetricSegment, MetricSeries, Run
+from tracking.models import IdempotencyKey, MetricCounter, MetricSegment, MetricSeries, Run
 from tracking.store import COUNTER_PK
 
 _RUNS, _COUNTER = Run._meta.db_table, MetricCounter._meta.db_table
 _SERIES, _SEGMENTS = MetricSeries._meta.db_table, MetricSegment._meta.db_table
+_KEYS = IdempotencyKey._meta.db_table
 _WRITABLE = "deleted_at IS NULL AND silent_at IS NULL"
 _MOST_ROWS = 256  # in a statement on SQLite, which takes a limited number of parameters
 
@@ -47,22 +50,49 @@ class Segment:
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An `Idempotency-Key` that is kept with a run's points; `answer` is JSON."""
+
+    user_id: int
+    run_id: int
+    key: str
+    fingerprint: str
+    answer: str
+
+
 def lock_runs(run_ids: Iterable[int]) -> dict[int, int]:
     """Hold the rows of those runs that can be written to until the transaction ends: run -> its `seq`."""
     runs = Run.objects.filter(pk__in=list(run_ids), deleted_at__isnull=True, silent_at__isnull=True).order_by("pk")
     return dict(runs.select_for_update().values_list("pk", "seq"))
 
 
-def write(segments: Sequence[Segment], series: Sequence[MetricSeries]) -> dict[int, int]:
-    """Write the segments, and the summaries of their runs' series: run -> the public id of its segment's first point.
+def write(segments: Sequence[Segment], series: Sequence[MetricSeries], keys: Sequence[Key] = ()) -> dict[int, int]:
+    """Write the segments, the summaries of their runs' series, and the keys, in one transaction: run -> the public id
+    of its segment's first point.
 
     Left out are runs that are gone, or in the trash, or failed by silence, or whose `seq` is another one by now.
+
+    Raises:
+        IntegrityError: one of the keys has come before; nothing is written.
     """
+    # Itself, and not the proxy that looks it up at each attribute.
+    connection = connections[DEFAULT_DB_ALIAS]
     connection.ensure_connection()
     with connection.wrap_database_errors:
         if connection.vendor == "postgresql":
-            return _write_postgresql(segments, series)
-        return _write_sqlite(segments, series)
+            return _write_postgresql(connection, segments, series, keys)
+        if connection.in_atomic_block:
+            return _write_sqlite(connection, segments, series, keys)
+        connection.connection.execute("BEGIN IMMEDIATE")
+        try:
+            written = _write_sqlite(connection, segments, series, keys)
+            connection.connection.execute("COMMIT")
+        except BaseException:
+            if connection.connection.in_transaction:
+                connection.connection.execute("ROLLBACK")
+            raise
+        return written
 
 
 def _summary(row: MetricSeries) -> tuple[Any, ...]:
@@ -108,40 +138,61 @@ summarised AS (
     FROM unnest(%s::bigint[], {", ".join(f"%s::{kind}[]" for kind in _SUMMARY.values())})
     AS rows (id, {", ".join(_SUMMARY)}), moved
     WHERE series.id = rows.id AND series.run_id = moved.id
-)
+){{kept}}
 INSERT INTO {_SEGMENTS} (run_id, seq, first_id, count, payload)
 SELECT moved.id, moved.seq, taken.next_id - total.count + sum(moved.count) OVER (ORDER BY moved.place) - moved.count,
        moved.count, moved.payload
 FROM moved, taken, total
 RETURNING run_id, first_id
 """  # noqa: S608
-_WRITE_ONE = _WRITE.format(held="", and_held="")
-_WRITE_MANY = _WRITE.format(held=_HELD, and_held=" JOIN held ON held.id = given.run_id")
+_KEPT = f""",
+kept AS (
+    INSERT INTO {_KEYS} (user_id, run_id, key, fingerprint, answer, created_at)
+    SELECT rows.user_id, rows.run_id, rows.key, rows.fingerprint, rows.answer::jsonb, STATEMENT_TIMESTAMP()
+    FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[])
+    AS rows (user_id, run_id, key, fingerprint, answer) JOIN moved ON moved.id = rows.run_id
+)"""  # noqa: S608
 
 
-def _write_postgresql(segments: Sequence[Segment], series: Sequence[MetricSeries]) -> dict[int, int]:
+@cache
+def _write_text(*, many: bool, keyed: bool) -> str:
+    held, and_held = (_HELD, " JOIN held ON held.id = given.run_id") if many else ("", "")
+    return _WRITE.format(held=held, and_held=and_held, kept=_KEPT if keyed else "")
+
+
+def _write_postgresql(
+    connection: BaseDatabaseWrapper, segments: Sequence[Segment], series: Sequence[MetricSeries], keys: Sequence[Key]
+) -> dict[int, int]:
     from psycopg import Cursor
 
     columns = [list(column) for column in zip(*((each.run_id, each.seq, each.count) for each in segments), strict=True)]
     summaries = [list(column) for column in zip(*((row.pk, *_summary(row)) for row in series), strict=True)]
+    kept = [list(column) for column in zip(*map(_key_values, keys), strict=True)]
     # Behind a pooler of transactions, for which the setting stands, a prepared statement is not there the next time.
     prepare = not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
     with Cursor(connection.connection) as cursor:
         cursor.execute(
-            _WRITE_ONE if len(segments) == 1 else _WRITE_MANY,
-            [*columns, [each.payload for each in segments], *summaries],
+            _write_text(many=len(segments) > 1, keyed=bool(keys)),
+            [*columns, [each.payload for each in segments], *summaries, *kept],
             prepare=prepare,
             binary=True,
         )
         return dict(cursor.fetchall())
 
 
+def _key_values(key: Key) -> tuple[Any, ...]:
+    return key.user_id, key.run_id, key.key, key.fingerprint, key.answer
+
+
 # --- SQLite ----------------------------------------------------------------------------------------------------------
-def _write_sqlite(segments: Sequence[Segment], series: Sequence[MetricSeries]) -> dict[int, int]:
+def _write_sqlite(
+    connection: BaseDatabaseWrapper, segments: Sequence[Segment], series: Sequence[MetricSeries], keys: Sequence[Key]
+) -> dict[int, int]:
+    execute = connection.connection.execute
     moved = {
         row[0]
         for text, values in _pieces([(each.run_id, each.seq, each.count) for each in segments])
-        for row in connection.connection.execute(
+        for row in execute(
             f"UPDATE {_RUNS} SET seq = seq + given.column3 FROM ({text}) AS given "  # noqa: S608
             f"WHERE id = given.column1 AND seq = given.column2 AND {_WRITABLE} RETURNING id",
             values,
@@ -151,7 +202,7 @@ def _write_sqlite(segments: Sequence[Segment], series: Sequence[MetricSeries]) -
         return {}
     written = [each for each in segments if each.run_id in moved]
     total = sum(each.count for each in written)
-    ((next_id,),) = connection.connection.execute(
+    ((next_id,),) = execute(
         f"INSERT INTO {_COUNTER} (id, next_id) VALUES ({COUNTER_PK}, 1 + ?1) "  # noqa: S608
         "ON CONFLICT (id) DO UPDATE SET next_id = next_id + ?1 RETURNING next_id",
         [total],
@@ -162,7 +213,7 @@ def _write_sqlite(segments: Sequence[Segment], series: Sequence[MetricSeries]) -
     rows = [(*row[:6], adapt(row[6]), *row[7:]) for row in rows]
     columns = ", ".join(f"{name} = given.column{place}" for place, name in enumerate(_SUMMARY, 2))
     for text, values in _pieces(rows):
-        connection.connection.execute(
+        execute(
             f"UPDATE {_SERIES} SET {columns} FROM ({text}) AS given WHERE id = given.column1",  # noqa: S608
             values,
         )
@@ -173,8 +224,14 @@ def _write_sqlite(segments: Sequence[Segment], series: Sequence[MetricSeries]) -
             for each, first_id in zip(written, first_ids, strict=False)
         ]
     ):
-        connection.connection.execute(
+        execute(
             f"INSERT INTO {_SEGMENTS} (run_id, seq, first_id, count, payload) {text}",  # noqa: S608
+            values,
+        )
+    now = adapt(timezone.now()) if keys else ""
+    for text, values in _pieces([(*_key_values(key), now) for key in keys if key.run_id in moved]):
+        execute(
+            f"INSERT INTO {_KEYS} (user_id, run_id, key, fingerprint, answer, created_at) {text}",  # noqa: S608
             values,
         )
     return {each.run_id: first_id for each, first_id in zip(written, first_ids, strict=False)}

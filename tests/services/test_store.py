@@ -148,6 +148,8 @@ def test_a_segment_gives_back_what_was_packed_bit_by_bit(rows):
     packed = np.array(keys, "<i8"), np.array(steps, "<i8"), np.array(values, "<f8"), np.array(times, "<i8")
     unpacked = layout.unpack(layout.pack(*packed))
     assert [column.tobytes() for column in unpacked] == [column.tobytes() for column in packed]
+    first = keys[0], steps[0], values[0], times[0]
+    assert layout.pack_point(*first) == layout.pack(*(column[:1] for column in packed))
 
 
 def test_a_batch_of_one_series_logged_at_once_takes_8_bytes_a_point(project):

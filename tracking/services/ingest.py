@@ -1,18 +1,21 @@
 """Logging the points of many requests at once: one transaction for all that wait."""
 
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from tracking import store
 from tracking.models import IdempotencyKey
 from tracking.services.heartbeats import runs_beat
 from tracking.services.metrics import Idempotency
 from tracking.store_group import Part, SeriesCache, append_group, append_known
+from tracking.store_statements import Key
 from tracking.stream import json_number, timestamp
 
 logger = logging.getLogger(__name__)
@@ -41,8 +44,10 @@ def group_log(entries: Sequence[Entry], cache: SeriesCache) -> list[dict[str, An
     """
     answers: list[dict[str, Any] | None] = [None] * len(entries)
     try:
-        if connection.vendor == "postgresql":
+        try:
             _log_plain(entries, answers, cache)
+        except IntegrityError:  # a key that has come before: it is found out which
+            cache.clear()
         rest = [place for place, answer in enumerate(answers) if answer is None]
         if rest:
             with transaction.atomic():
@@ -59,10 +64,26 @@ def group_log(entries: Sequence[Entry], cache: SeriesCache) -> list[dict[str, An
 
 
 def _log_plain(entries: Sequence[Entry], answers: list[dict[str, Any] | None], cache: SeriesCache) -> None:
-    """Those that one statement can write, which is a transaction by itself: they bring points and nothing else."""
-    others = {entry.run_id for entry in entries if entry.idempotency is not None or entry.heartbeat}
+    """Those that bring points, and perhaps a key whose answer is known before they are written: the shortest way.
+
+    Raises IntegrityError where a key has come before; then nothing was written.
+    """
+    others = {entry.run_id for entry in entries if entry.heartbeat or (entry.single and entry.idempotency is not None)}
     plain = [(place, entry) for place, entry in enumerate(entries) if entry.run_id not in others]
-    there = append_known(_by_run(entry for _, entry in plain), cache)
+    keys = [
+        Key(
+            user_id=entry.idempotency.user_id,
+            run_id=entry.run_id,
+            key=entry.idempotency.key,
+            fingerprint=entry.idempotency.fingerprint,
+            answer=json.dumps(_answer(entry)),
+        )
+        for _, entry in plain
+        if entry.idempotency is not None
+    ]
+    # A failure within another transaction must not take that one along.
+    with transaction.atomic() if connection.in_atomic_block else nullcontext():
+        there = append_known(_by_run(entry for _, entry in plain), cache, keys)
     for place, entry in plain:
         if entry.run_id in there:
             answers[place] = _answer(entry)

@@ -33,6 +33,7 @@ _VERSION = 1
 _NARROW_VERSION = 2  # of a segment
 _SEGMENT = struct.Struct("<B3xI")
 _SEGMENT_COLUMNS = 4
+_POINT_SEGMENT = struct.Struct("<B3xIqqdq")  # one of a single point, as a whole
 _CHUNK = struct.Struct("<BB2xI")
 _COLUMN = struct.Struct("<BB2xIq")  # encoding, bytes a number, length, first number
 
@@ -54,6 +55,11 @@ def pack(keys: Integers, steps: Integers, values: Floats, times: Integers) -> by
     encoded = [_narrow(keys), _narrow(steps), _as_it_is(values), _narrow(times)]
     header = _SEGMENT.pack(_NARROW_VERSION, count)
     return b"".join((header, *(head for head, _ in encoded), *(body for _, body in encoded)))
+
+
+def pack_point(key: int, step: int, value: float, time: int) -> bytes:
+    """The same of a single point."""
+    return _POINT_SEGMENT.pack(_VERSION, 1, key, step, value, time)
 
 
 def unpack(payload: bytes | memoryview) -> tuple[Integers, Integers, Floats, Integers]:

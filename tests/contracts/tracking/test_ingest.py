@@ -13,7 +13,7 @@ from api.tracking import ingest
 from api.tracking.ingest import Ingest
 from tests.contracts.tracking.conftest import Answer, Api
 from tracking import access, store
-from tracking.models import MetricSegment, ProjectMember, User
+from tracking.models import IdempotencyKey, MetricSegment, ProjectMember, User
 from tracking.services.accounts import api_key_create, api_key_revoke, user_deactivate, user_register
 from tracking.services.members import member_remove
 from tracking.services.trash import project_trash, run_trash
@@ -255,6 +255,35 @@ def test_a_repeated_key_adds_nothing_however_often_and_however_close(api: Api, s
     other = short.call(f"/metrics/{run_id}", {"name": "loss", "value": 1}, **{"Idempotency-Key": "k-1"})
     assert other.status == 400
     assert len(stored(run_id)) == 1
+
+
+def test_a_batch_with_a_key_to_a_known_run_takes_the_shortest_way(
+    short: ShortWay, run_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, body = f"/metrics/{run_id}/batch", {"series": {"loss": {"values": [1.0, 2.0]}}}
+    assert short.call(path, body).status == 201
+
+    def longer(*_: Any) -> None:
+        raise AssertionError("it was locked and read first")
+
+    monkeypatch.setattr("tracking.services.ingest.append_group", longer)
+    answer = short.call(path, body, **{"Idempotency-Key": "k-1"})
+    assert (answer.status, short.passed_on) == (201, 0)
+    [key] = IdempotencyKey.objects.filter(run_id=run_id)
+    assert (key.key, key.answer) == ("k-1", answer.body)
+    assert len(stored(run_id)) == 4
+
+
+def test_a_repeated_key_costs_the_others_of_its_group_nothing(api: Api, short: ShortWay, project_id: int) -> None:
+    runs = [api.call("POST", f"/runs/?project_id={project_id}", {"name": "r"}).body["id"] for _ in range(2)]
+    body = {"series": {"loss": {"values": [1.0]}}}
+    key = {"Idempotency-Key": "k"}
+    assert [short.call(f"/metrics/{run}/batch", body, **key).status for run in runs] == [201, 201]
+    new = [(f"/metrics/{run}/batch", body, {"Idempotency-Key": f"k-{n}"}) for n in range(3) for run in runs]
+    old = [(f"/metrics/{runs[0]}/batch", body, key)] * 2
+    answers = short.at_once([*new, *old, *new])
+    assert {answer.status for answer in answers} == {201}
+    assert [len(stored(run)) for run in runs] == [4, 4]
 
 
 def test_a_key_that_the_view_has_seen_is_known_to_the_short_way(api: Api, short: ShortWay, run_id: int) -> None:
