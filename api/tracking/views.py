@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet, Value, Window
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
@@ -53,9 +53,16 @@ def page_response(rows: QuerySet, shown: type[serializers.Serializer], query: Ma
     return Response(shown(page, many=True).data, headers={"X-Total-Count": str(rows.count())})
 
 
-def run_items(runs: QuerySet) -> list[dict[str, Any]]:
-    """What TrackingRunItemOut shows of each run, without making a model of each row: a third of the time."""
-    return [
+def run_items(runs: QuerySet, *, skip: int, limit: int, count_along: bool) -> tuple[list[dict[str, Any]], int]:
+    """What TrackingRunItemOut shows of each run, and how many runs there are.
+
+    It makes no model of each row: a third of the time. `count_along`: the statement that chooses the page counts too;
+    good where it has to look at all runs anyway.
+    """
+    fields = ["pk", "name", "status", "started_at", "ended_at", "tags", "project_id", "archived_at"]
+    total = Window(Count("*")) if count_along else Value(0)
+    rows = list(runs.values_list(*fields, total)[skip : skip + limit])
+    items = [
         {
             "id": pk,
             "name": name,
@@ -66,10 +73,10 @@ def run_items(runs: QuerySet) -> list[dict[str, Any]]:
             "project_id": project_id,
             "archived": archived_at is not None,
         }
-        for pk, name, status, started_at, ended_at, tags, project_id, archived_at in runs.values_list(
-            "pk", "name", "status", "started_at", "ended_at", "tags", "project_id", "archived_at"
-        )
+        for pk, name, status, started_at, ended_at, tags, project_id, archived_at, _ in rows
     ]
+    # A page beyond the end has no row that says it.
+    return items, rows[0][-1] if rows and count_along else runs.count()
 
 
 class FormsMixin:
@@ -201,8 +208,9 @@ class RunViewSet(FormsMixin, ViewSet):
         query = checked(TrackingRunListIn, request.query_params)
         runs = run_list(user=request.user, project_id=query.get("project_id")).defer("config", "notes")
         runs = narrowed(runs, filter=query.get("filter", ""), sort=query.get("sort", ""))
-        page = runs[query["skip"] : query["skip"] + query["limit"]]
-        return Response(run_items(page), headers={"X-Total-Count": str(runs.count())})
+        searched = bool(query.get("filter") and query.get("sort"))
+        items, total = run_items(runs, skip=query["skip"], limit=query["limit"], count_along=searched)
+        return Response(items, headers={"X-Total-Count": str(total)})
 
     @extend_schema(
         parameters=[OpenApiParameter("project_id", int, required=True, description="ID of the project")],

@@ -61,7 +61,8 @@ def value_of(field: Field, *, now: datetime | None = None) -> Combinable:
     if field.source is Source.CONFIG:
         return json_values.JsonNumber("config", field.path)
     if field.source is Source.METRICS:
-        series = MetricSeries.objects.filter(run=OuterRef("pk"), name=field.name)
+        # At most one, so in no order: the model's own would join its run.
+        series = MetricSeries.objects.filter(run=OuterRef("pk"), name=field.name).order_by()
         return Subquery(series.values(number=statistic(field))[:1], output_field=FloatField())
     if field.type is Type.DURATION:
         return Seconds(Coalesce(F("ended_at"), Value(now or timezone.now())), F("started_at"))

@@ -33,6 +33,27 @@ def test_a_filter_and_a_sort_narrow_the_list(api: Api, project_id: int, runs: di
     assert names(api, project_id, filter='name = "nobody"') == []
 
 
+@pytest.mark.parametrize("skip", [0, 1, 2, 9])
+@pytest.mark.parametrize("limit", [0, 1, 9])
+@pytest.mark.parametrize("sort", ["", "metrics.loss"])
+def test_a_page_of_filtered_runs_says_how_many_there_are_in_all(
+    api: Api, project_id: int, runs: dict[str, int], skip: int, limit: int, sort: str
+) -> None:
+    query = {"project_id": project_id, "filter": "metrics.loss.min < 0.3", "sort": sort, "skip": skip, "limit": limit}
+    answer = api.client.get("/runs/", query)
+    assert [run["name"] for run in answer.json()] == ["c", "b"][skip : skip + limit]
+    assert answer.headers["X-Total-Count"] == "2"
+
+
+def test_filtered_and_sorted_runs_are_chosen_and_counted_by_one_statement(
+    api: Api, project_id: int, runs: dict[str, int], django_assert_max_num_queries: Any
+) -> None:
+    query = {"project_id": project_id, "filter": "metrics.loss.min < 0.3", "sort": "metrics.loss"}
+    api.client.get("/runs/", query)
+    with django_assert_max_num_queries(4):  # the key with its user, and its last use; the project; the runs
+        assert api.client.get("/runs/", query).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("query", "field", "says"),
     [
