@@ -21,13 +21,16 @@ def test_a_rate_is_a_count_and_a_period() -> None:
 
 
 def test_calls_beyond_the_limit_are_told_until_the_window_ends(redis_client: redis.Redis) -> None:
-    limit = rates.Limit("test", "ann", 2, 1)
+    limit = rates.Limit("test", "ann", 2, 60)
+    began = time.time()
     usages = [rates.hit(limit)[0] for _ in range(3)]
     assert [usage.exceeded for usage in usages] == [False, False, True]
     assert [usage.remaining for usage in usages] == [1, 0, 0]
-    assert 0 < usages[2].retry_after <= 1
-    assert time.time() - 1 <= usages[2].reset_at <= time.time() + 2
-    wait_until(lambda: not rates.hit(limit)[0].exceeded, what="the next window")
+    assert 0 < usages[2].retry_after <= 60
+    assert began + 59 <= usages[2].reset_at <= time.time() + 61
+    assert redis_client.pexpire(limit.key, 1)
+    wait_until(lambda: not redis_client.exists(limit.key), what="the window's end")
+    assert rates.hit(limit)[0].used == 1
 
 
 def test_subjects_and_names_are_counted_apart(redis_client: redis.Redis) -> None:
