@@ -115,11 +115,12 @@ def _encode_column(column: Integers | Floats, compress: bool) -> tuple[bytes, by
     if column.dtype.kind == "f":
         encoding, body = _smaller(np.ascontiguousarray(column, "<f8"), _PLAIN, _SHUFFLED)
         return _COLUMN.pack(encoding, 8, len(body), 0), body
-    steps = _differences(column)
+    numbers: Integers = column.view("<i8")
+    steps = _differences(numbers)
     if steps is None:
-        return _constant(column)
+        return _constant(numbers)
     encoding, body = _smaller(steps, _NUMBERS, _SHUFFLED_NUMBERS)
-    return _COLUMN.pack(encoding, steps.itemsize, len(body), int(column[0])), body
+    return _COLUMN.pack(encoding, steps.itemsize, len(body), int(numbers[0])), body
 
 
 def _as_it_is(column: Integers | Floats) -> tuple[bytes, bytes]:
