@@ -34,7 +34,26 @@ HERE = ROOT / "tests" / "pages"
 AXE_SOURCE = ROOT / "tests" / "assets" / "axe" / "axe.min.js"
 SCREENSHOTS = ROOT / "test-results" / "screenshots"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+# The list of what is switched off can be given once: this is playwright's, which ours takes the place of …
+PLAYWRIGHT_LEAVES_OUT = (
+    "AimEnabled",
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsFirstBalancedModeAutoEnable",
+    "HttpsUpgrades",
+    "LensOverlay",
+    "MediaRouter",
+    "NetworkTimeServiceQuerying",
+    "OptimizationHints",
+    "PaintHolding",
+    "PreconnectToSearch",
+    "ThirdPartyStoragePartitioning",
+)
+# … and the address bar's suggestions: pages of the browser's own, which each window loads in a process beside ours.
+SUGGESTIONS = ("WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup", "WebUIOmniboxPopup")
 CHROMIUM_FLAGS = [
+    f"--disable-features={','.join((*PLAYWRIGHT_LEAVES_OUT, *SUGGESTIONS))}",
     "--no-sandbox",  # root has no sandbox, and the pages are our own
     "--disable-gpu",
     "--disable-quic",
@@ -45,6 +64,7 @@ CHROMIUM_FLAGS = [
 ]
 VIEWPORTS = {"wide": {"width": 1280, "height": 900}, "phone": {"width": 390, "height": 844}}
 THEMES = ("light", "dark")
+KEPT = {("wide", "light"), ("phone", "dark")}  # a picture takes as long as a check
 COLOUR_RULES = ["color-contrast", "link-in-text-block"]  # all that a theme changes is colours
 # Half-way between two themes' colours nothing has its contrast.
 TRANSITIONS_OVER = """() => Promise.all(
@@ -207,6 +227,33 @@ def fits_width() -> Callable[[Page], None]:
             }"""
         )
         assert not culprits, f"{page.url} is wider than {page.viewport_size}: {culprits[:6]}"
+
+    return check
+
+
+@pytest.fixture
+def look(page: Page, axe: Callable[..., None], fits_width: Callable[[Page], None]) -> Callable[[str], None]:
+    """look(name) checks the open page wide and narrow, light and dark.
+
+    The full suite keeps pictures of it in test-results/screenshots, to be looked at, and checks the dark one's colours
+    on a narrow page too.
+    """
+    full = os.environ.get("AUTOML_TESTS") == "full"
+
+    def check(name: str) -> None:
+        for viewport, size in VIEWPORTS.items():
+            page.set_viewport_size(size)
+            page.evaluate("() => scrollTo(0, 0)")  # what sticks to the window's edge is in its place in the picture
+            for theme in THEMES:
+                if (viewport, theme) == ("phone", "dark") and not full:
+                    continue
+                page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+                axe(page, rules=[] if theme == "light" else COLOUR_RULES)
+                if full and (viewport, theme) in KEPT:
+                    page.screenshot(
+                        path=SCREENSHOTS / f"{name.replace(' ', '-')}-{viewport}-{theme}.jpg", full_page=True
+                    )
+            fits_width(page)
 
     return check
 

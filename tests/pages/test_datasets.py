@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +15,7 @@ from automl_site import streaming
 from datasets_app import services
 from datasets_app.models import Dataset
 from datasets_app.storage import get_storage
+from tests.conftest import in_brief
 
 GRAPES, ORGANIC = (b"riesling", b"merlot", b""), (b"yes", b"no")
 
@@ -200,6 +200,7 @@ def test_a_file_dropped_in_is_shown_and_trashed_and_brought_back(
     page.get_by_label("Drop a file here, or choose one").set_input_files(source)
     expect(page).to_have_url(re.compile(r"/ui/datasets/ds_[0-9a-f]{12}/$"))
     expect(page.get_by_role("heading", name="wine.csv")).to_be_visible()
+    expect(page).to_have_title("wine.csv · AutoML")
     row = page.get_by_role("region", name="Table of columns").get_by_role("row", name=re.compile("^grape"))
     expect(row).to_contain_text("category")
     expect(row).to_contain_text("32.5%")
@@ -238,35 +239,20 @@ def test_several_files_at_once_lead_into_the_list(page: Page, live_server: Any, 
     expect(page.get_by_role("region", name="Data sets").get_by_role("row")).to_have_count(4)
 
 
+LOOKS = {"no data sets": "", "list of data sets": "", "trash of data sets": "?trash=1", "data set": "{id}/"}
+
+
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.parametrize(
-    ("viewport", "theme"),
-    [
-        ("wide", "light"),
-        ("phone", "dark"),
-        pytest.param("wide", "dark", marks=pytest.mark.full),
-        pytest.param("phone", "light", marks=pytest.mark.full),
-    ],
-)
-def test_the_pages_are_accessible_and_fit(
-    new_page: Any, live_server: Any, signed_in: Any, user: Any, axe: Any, fits_width: Any, viewport: str, theme: str,
-    request: pytest.FixtureRequest,
-) -> None:  # fmt: skip
-    page = signed_in(new_page(viewport=viewport, theme=theme))
-    shots = request.config.rootpath / "test-results" / "screenshots"
-
-    def look(path: str, name: str) -> None:
-        page.goto(live_server.url + path)
-        axe(page)
-        fits_width(page)
-        page.screenshot(path=shots / f"datasets-{name}-{viewport}-{theme}.png", full_page=True)
-
-    look("/ui/datasets/", "empty")
-    dataset = upload(user)
-    for number in range(30):
-        upload(user, b"n\n%d\n" % number, f"a rather long name of a file, the {number}th.csv")
-    services.dataset_trash(user=user, dataset=upload(user, filename="old.csv"))
-    look("/ui/datasets/", "list")
-    look("/ui/datasets/?trash=1", "trash")
-    look(f"/ui/datasets/{dataset.public_id}/", "detail")
-    assert json.loads(page.evaluate("() => JSON.stringify(document.title)")) == "wine.csv · AutoML"
+@pytest.mark.parametrize("name", in_brief(LOOKS, "data set"))
+def test_a_page_is_accessible_and_fits(
+    page: Page, live_server: Any, signed_in: Any, user: Any, look: Callable[[str], None], name: str
+) -> None:
+    path = LOOKS[name]
+    if name != "no data sets":
+        path = path.format(id=upload(user).public_id)
+        for number in range(30):
+            upload(user, b"n\n%d\n" % number, f"a rather long name of a file, the {number}th.csv")
+        services.dataset_trash(user=user, dataset=upload(user, filename="old.csv"))
+    signed_in(page).goto(f"{live_server.url}/ui/datasets/{path}")
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    look(name)

@@ -1,11 +1,7 @@
-"""Every page, wide and narrow, light and dark: nothing sticks out, nothing that WCAG's A and AA rules refuse.
-
-The screenshots lie in test-results/screenshots, to be looked at.
-"""
+"""Every page, wide and narrow, light and dark: nothing sticks out, nothing that WCAG's A and AA rules refuse."""
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
@@ -20,10 +16,9 @@ from jobs.models import Job, TrainedModel
 from jobs.services.control import job_cancel
 from jobs.services.submission import inference_submit
 from tests.conftest import in_brief, wait_until
-from tests.pages.conftest import COLOUR_RULES, THEMES, VIEWPORTS, PageErrors
+from tests.pages.conftest import PageErrors
 from tests.pages.site import Person, Site
 
-KEPT = {("wide", "light"), ("phone", "dark")}  # a picture takes as long as a check
 NOBODY = {
     "sign in": "/login",
     "register": "/register",
@@ -69,25 +64,6 @@ def ann(site: Site) -> Iterator[Person]:
     ann.sleeper(description="Waits: " + "a rather long description of a job, " * 5, seconds=0, steps=1)
     yield ann
     ann.leaves()
-
-
-@pytest.fixture
-def look(page: Page, axe: Callable, fits_width: Callable, request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """look(name) checks and keeps the open page in all four forms."""
-    folder = Path(request.config.rootpath) / "test-results" / "screenshots"
-
-    def check(name: str) -> None:
-        for viewport, size in VIEWPORTS.items():
-            page.set_viewport_size(size)
-            page.evaluate("() => scrollTo(0, 0)")  # what sticks to the window's edge is in its place in the picture
-            for theme in THEMES:
-                page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-                axe(page, rules=[] if theme == "light" else COLOUR_RULES)
-                if (viewport, theme) in KEPT:
-                    page.screenshot(path=folder / f"{name.replace(' ', '-')}-{viewport}-{theme}.jpg", full_page=True)
-            fits_width(page)
-
-    return check
 
 
 @pytest.mark.parametrize("name", in_brief(NOBODY, "sign in"))

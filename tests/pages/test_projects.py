@@ -7,8 +7,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.conftest import wait_until
-from tests.pages.conftest import COLOUR_RULES, THEMES, VIEWPORTS, PageErrors
+from tests.conftest import in_brief, wait_until
+from tests.pages.conftest import PageErrors
 from tests.pages.site import Person, Site
 from tests.services.test_run_table import make_run
 from tracking.models import Project, Run
@@ -218,34 +218,37 @@ def test_a_member_is_added_and_a_project_deleted_by_its_name(
     expect(rows(page)).to_have_count(12)
 
 
-def test_the_pages_look_well_everywhere(
-    page: Page, person: Person, project: Project, site: Site, axe: Callable, fits_width: Callable
+def suggests(page: Page) -> None:
+    filter_box(page).press_sequentially("config.")
+    expect(page.get_by_role("option").first).to_be_visible()
+
+
+# A page's address, and what is opened on it.
+LOOKS: dict[str, tuple[str, Callable[[Page], None]]] = {
+    "projects": ("/ui/projects/", lambda page: None),
+    "new project": ("/ui/projects/new/", lambda page: None),
+    "runs and their columns": ("{base}", lambda page: page.locator("summary", has_text="Columns").click()),
+    "runs and suggestions": (
+        "{base}?column=tags&column=config.optimizer&column=metrics.val_loss.best",
+        suggests,
+    ),
+    "filter with a mistake": ("{base}?filter=metrics.los+%3C+1+and+(", lambda page: None),
+    "groups and views": ("{base}?group=config.lr", lambda page: page.locator("summary", has_text="Views").click()),
+    "trash of runs": ("{base}?trash=1", lambda page: None),
+    "settings": ("{base}settings/", lambda page: None),
+}
+
+
+@pytest.mark.parametrize("name", in_brief(LOOKS, "runs and their columns", "runs and suggestions", "settings"))
+def test_a_page_looks_well(
+    page: Page, person: Person, project: Project, site: Site, look: Callable[[str], None], name: str
 ) -> None:
     member_add(user=person.user, project_id=project.pk, username=site.new_person().user.username, role="viewer")
     Run.objects.filter(project=project, name="grape-1").update(name="a run with a long name, " * 8)
-    base = f"/ui/projects/{project.pk}/"
-    looks: dict[str, Callable[[Page], object]] = {
-        "/ui/projects/": lambda page: None,
-        "/ui/projects/new/": lambda page: None,
-        base: lambda page: page.locator("summary", has_text="Columns").click(),
-        f"{base}?column=tags&column=config.optimizer&column=metrics.val_loss.best": lambda page: (
-            filter_box(page).press_sequentially("config."),
-            expect(page.get_by_role("option").first).to_be_visible(),
-        ),
-        f"{base}?filter=metrics.los+%3C+1+and+(": lambda page: None,
-        f"{base}?group=config.lr": lambda page: page.locator("summary", has_text="Views").click(),
-        f"{base}?trash=1": lambda page: None,
-        f"{base}settings/": lambda page: None,
-    }
-    for path, prepare in looks.items():
-        person.opens(page, path)
-        prepare(page)
-        for size in VIEWPORTS.values():
-            page.set_viewport_size(size)
-            fits_width(page)
-            for theme in THEMES:
-                page.emulate_media(color_scheme=theme, reduced_motion="reduce")
-                axe(page, rules=[] if theme == "light" else COLOUR_RULES)
+    path, prepare = LOOKS[name]
+    person.opens(page, path.format(base=f"/ui/projects/{project.pk}/"))
+    prepare(page)
+    look(name)
 
 
 def test_what_was_thrown_away_is_in_the_trash(table: Page, project: Project) -> None:

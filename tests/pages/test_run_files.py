@@ -9,7 +9,6 @@ from playwright.sync_api import Page, expect
 
 from jobs.services.artifacts import artifact_put
 from tests.pages.site import Person, Site
-from tests.pages.test_looks import look as look_fixture
 from tests.services.test_previews import png, wav
 from tracking.models import Run
 from tracking.services.environments import environment_set
@@ -17,7 +16,6 @@ from tracking.services.projects import project_create
 from tracking.services.runs import run_create
 
 pytestmark = pytest.mark.browser
-look = look_fixture
 CODE = b"import torch\n\n\ndef train(model, data):\n\treturn model.fit(data)  # <b>not markup</b>\n" * 20
 
 

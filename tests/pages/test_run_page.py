@@ -12,7 +12,6 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.conftest import wait_until
 from tests.pages.site import Person, Site
-from tests.pages.test_looks import look as look_fixture
 from tracking import stream
 from tracking.models import Project, Run
 from tracking.services.accounts import api_key_create
@@ -20,7 +19,6 @@ from tracking.services.projects import project_create
 from tracking.services.runs import run_create, run_status_set
 from tracking.stream import LogEntry, Point
 
-look = look_fixture
 REST_OF_RUN = ("log", "config", "metrics")
 REST_OF_COMPARE = ("differences", "scatter", "importance")
 LONG = 12_000  # points: more than a chart is sent at first
