@@ -30,6 +30,16 @@ ALIKE_ON_BOTH = [
     "tests/contracts/base",
     "tests/contracts/tracking/test_odd_input.py",
 ]
+# How a server of another make passes the sockets on has nothing to do with the database.
+ONCE = [
+    f"tests/services/test_live_server.py::{test}[daphne]"
+    for test in (
+        "test_who_comes_back_misses_nothing_and_sees_nothing_twice_with_or_without_redis",
+        "test_a_server_with_open_sockets_ends_when_told_to",
+    )
+]
+# None of these has a database: to collect them takes seconds.
+WITHOUT_DATABASE = "tests/trainers"
 PYTEST_NO_TESTS = 5
 # The database is the part's own. And tests start processes by the hundred: what one has compiled the next ones read.
 LEFT_OUT = {"DATABASE_URL", "PYTHONDONTWRITEBYTECODE"}
@@ -51,7 +61,9 @@ def parts(*, full: bool) -> list[Part]:
     short = "" if full else " and not full"
     in_parallel = ["-n", PROCESSES, "-m", f"not recovery and not browser{short}"]
     once_more = ["-n", PROCESSES, "-m", f"database and not recovery and not browser{short}"]
-    ignored = [] if full else [f"--ignore={path}" for path in ALIKE_ON_BOTH]
+    ignored = [f"--ignore={WITHOUT_DATABASE}"]
+    if not full:
+        ignored += [f"--ignore={path}" for path in ALIKE_ON_BOTH] + [f"--deselect={test}" for test in ONCE]
     recovery = files_with("mark.recovery")
     suite = [
         Part("sqlite", in_parallel),

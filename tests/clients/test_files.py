@@ -19,6 +19,7 @@ def _small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ai_manager.calls.DIRECT_BYTES", 2000)
     monkeypatch.setattr("ai_manager.calls._LINKED_BYTES", 100)
     monkeypatch.setattr("ai_manager.calls.PIECE_BYTES", 1000)
+    monkeypatch.setattr("ai_manager.files._POLL_SECONDS", 0.02)
     monkeypatch.setattr("ai_manager.files.FIRST_BACKOFF", 0.02)
     monkeypatch.setattr("ai_manager.files.LAST_BACKOFF", 0.1)
 

@@ -299,6 +299,8 @@ def test_a_killed_process_leaves_what_the_next_one_sends(
 ) -> None:
     process = script(
         """
+        from ai_manager import sender
+        sender.SPILL_SECONDS, sender.SPILL_EVERY = 0.3, 0.05
         run = manager.run(name="killed")
         run.log({"loss": 0.0}, step=0)
         assert run.flush()

@@ -2,10 +2,15 @@
 
 import pytest
 
-# One of each kind.
-BRIEF = ("", "-1", "abc", "NaN", "1e999", "²", "9" * 5000, "_%\\", "\ud800", "a\nb", "x" * 10_000)
+# What a careless int(), float(), encode() or column trips over.
+BRIEF = ("NaN", "1e999", "²", "9" * 5000, "\ud800", "x" * 10_000)
 ODD = (
     *BRIEF,
+    "",
+    "-1",
+    "abc",
+    "_%\\",
+    "a\nb",
     " ",
     "0",
     "1.5",
@@ -26,5 +31,5 @@ ODD = (
     "\u202e\ufeff",
 )
 with_odd_values = pytest.mark.parametrize(
-    "values", [pytest.param(BRIEF, id="one of each kind"), pytest.param(ODD, id="all", marks=pytest.mark.full)]
+    "values", [pytest.param(BRIEF, id="the worst"), pytest.param(ODD, id="all", marks=pytest.mark.full)]
 )
