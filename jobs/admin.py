@@ -1,18 +1,27 @@
-"""Operators' pages for jobs, attempts, models and workers. Actions call the services that pages and contracts call."""
+"""Operators' pages for jobs, attempts, models and workers, and for the files of runs, whose services are here too.
+
+Actions call the services that pages and contracts call.
+"""
 
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 
 from automl_site.admin import TruthAdmin, act_on_each, shortened
+from automl_site.errors import Conflict
 from jobs.models import Attempt, Job, JobLogLine, Lease, TrainedModel, Worker
 from jobs.selectors.jobs import BULKY, parse_job_id
 from jobs.selectors.scheduling import live_workers, waiting_message
+from jobs.services.artifact_trash import artifact_restore, artifact_trash
+from jobs.services.artifact_uploads import upload_drop
 from jobs.services.control import job_cancel, job_run_again, model_restore, model_trash
+from tracking.models import Artifact, ArtifactBlob, ArtifactPiece, ArtifactUpload
 
 SHOWN_TITLE = 80  # characters
+# A run's own long fields: lists of what belongs to it show no more than its name.
+OF_RUN_DEFER = ("run__config", "run__notes", "run__tags")
 
 
 class AttemptInline(admin.TabularInline):
@@ -203,3 +212,95 @@ class LeaseAdmin(TruthAdmin):
     list_display = ("name", "holder", "renewed_at")
     search_fields = ("name", "holder")
     list_filter = ("name",)
+
+
+@admin.register(Artifact)
+class ArtifactAdmin(TruthAdmin):
+    list_display = ("path", "run", "version", "is_latest", "size", "created_by", "created_at", "deleted_at")
+    search_fields = ("path", "run__name", "blob__sha256", "created_by__username")
+    list_filter = ("is_latest", ("deleted_at", admin.EmptyFieldListFilter), "created_at")
+    list_select_related = ("run", "blob", "created_by")
+    list_defer = OF_RUN_DEFER
+    actions = ["trash", "restore"]
+
+    @admin.display(description="bytes", ordering="blob__size_bytes")
+    def size(self, file: Artifact) -> int:
+        return file.blob.size_bytes
+
+    @admin.action(description="Put the chosen files into the trash, with all their versions")
+    def trash(self, request: HttpRequest, files: QuerySet[Artifact]) -> None:
+        def trash(file: Artifact) -> None:
+            if file.deleted_at is not None:
+                raise Conflict("It is in the trash already.")
+            artifact_trash(user=request.user, run_id=file.run_id, path=file.path)
+
+        act_on_each(request, _one_a_file(files), trash, done="trashed")
+
+    @admin.action(description="Restore the chosen files from the trash, with all their versions")
+    def restore(self, request: HttpRequest, files: QuerySet[Artifact]) -> None:
+        def restore(file: Artifact) -> None:
+            if file.deleted_at is None:
+                raise Conflict("It is not in the trash.")
+            artifact_restore(user=request.user, run_id=file.run_id, path=file.path, deleted_at=file.deleted_at)
+
+        act_on_each(request, _one_a_file(files), restore, done="restored")
+
+
+def _one_a_file(files: QuerySet[Artifact]) -> list[Artifact]:
+    """One version of each file among these: its versions go into the trash, and come back, together."""
+    return list({(file.run_id, file.path, file.deleted_at): file for file in files}.values())
+
+
+@admin.register(ArtifactBlob)
+class ArtifactBlobAdmin(TruthAdmin):
+    list_display = ("sha256", "project", "size_bytes", "uses", "created_at")
+    search_fields = ("sha256", "key", "project__name")
+    list_filter = ("created_at",)
+    list_select_related = ("project",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ArtifactBlob]:
+        return super().get_queryset(request).annotate(file_count=Count("artifacts"))
+
+    @admin.display(description="files")
+    def uses(self, blob: ArtifactBlob) -> int:
+        return blob.file_count
+
+
+@admin.register(ArtifactUpload)
+class ArtifactUploadAdmin(TruthAdmin):
+    """Files that are still coming, piece by piece; what nobody goes on with is dropped a day after its last piece."""
+
+    list_display = (
+        "path",
+        "run",
+        "created_by",
+        "received_bytes",
+        "size_bytes",
+        "piece_count",
+        "created_at",
+        "touched_at",
+    )
+    search_fields = ("public_id", "path", "sha256", "run__name", "created_by__username")
+    list_filter = ("touched_at", "created_at", ("run", admin.EmptyFieldListFilter))
+    list_select_related = ("run", "created_by")
+    list_defer = OF_RUN_DEFER
+    actions = ["drop"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[ArtifactUpload]:
+        return super().get_queryset(request).annotate(pieces_of_it=Count("pieces"))
+
+    @admin.display(description="pieces")
+    def piece_count(self, upload: ArtifactUpload) -> int:
+        return upload.pieces_of_it
+
+    @admin.action(description="Drop the chosen uploads with their pieces (who sends them begins anew)")
+    def drop(self, request: HttpRequest, uploads: QuerySet[ArtifactUpload]) -> None:
+        act_on_each(request, uploads, lambda upload: upload_drop(user=request.user, upload=upload), done="dropped")
+
+
+@admin.register(ArtifactPiece)
+class ArtifactPieceAdmin(TruthAdmin):
+    list_display = ("upload", "offset", "size_bytes", "key")
+    search_fields = ("key", "upload__public_id", "upload__path")
+    list_filter = ("upload__touched_at",)
+    list_select_related = ("upload",)

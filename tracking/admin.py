@@ -16,8 +16,6 @@ from tracking import store
 from tracking.admin_forms import PasswordForm, ProjectForm, UserAddForm, UserChangeForm
 from tracking.models import (
     ApiKey,
-    Artifact,
-    ArtifactBlob,
     IdempotencyKey,
     LogLine,
     MetricChunk,
@@ -195,34 +193,6 @@ class RunEnvironmentAdmin(TruthAdmin):
     @admin.display(description="project", ordering="run__project__name")
     def project(self, row: RunEnvironment) -> str:
         return row.run.project.name
-
-
-@admin.register(Artifact)
-class ArtifactAdmin(TruthAdmin):
-    list_display = ("path", "run", "version", "is_latest", "size", "created_at")
-    search_fields = ("path", "run__name", "blob__sha256")
-    list_filter = ("is_latest", "created_at")
-    list_select_related = ("run", "blob")
-    list_defer = OF_RUN_DEFER
-
-    @admin.display(description="bytes", ordering="blob__size_bytes")
-    def size(self, file: Artifact) -> int:
-        return file.blob.size_bytes
-
-
-@admin.register(ArtifactBlob)
-class ArtifactBlobAdmin(TruthAdmin):
-    list_display = ("sha256", "project", "size_bytes", "uses", "created_at")
-    search_fields = ("sha256", "key", "project__name")
-    list_filter = ("created_at",)
-    list_select_related = ("project",)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[ArtifactBlob]:
-        return super().get_queryset(request).annotate(file_count=Count("artifacts"))
-
-    @admin.display(description="files")
-    def uses(self, blob: ArtifactBlob) -> int:
-        return blob.file_count
 
 
 @admin.register(SavedView)

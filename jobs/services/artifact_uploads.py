@@ -155,6 +155,17 @@ def upload_cancel(*, user: User, run_id: int, upload_id: str) -> None:
     _remove(upload_get(user=user, run_id=run_id, upload_id=upload_id))
 
 
+def upload_drop(*, user: User, upload: ArtifactUpload) -> None:
+    """Give anybody's upload up, as an operator does; superusers also one whose run is gone or in the trash.
+
+    Raises:
+        NotFound, Forbidden: `user` may not see or not change its run.
+    """
+    if not user.is_superuser:
+        run_to_change(user=user, run_id=upload.run_id or 0)
+    _remove(upload)
+
+
 def upload_sweep(*, limit: int = UPLOADS_A_SWEEP) -> int:
     """Remove at most `limit` uploads that nobody goes on with, or whose run is gone; how many. For the reconciler."""
     # No user asks: this cleans up for all.

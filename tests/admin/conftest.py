@@ -1,5 +1,6 @@
 """Fixtures of the admin's tests: an operator, and at least one row of everything there is."""
 
+import hashlib
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from django.test import Client, override_settings
 
 from jobs import lifecycle, queue
 from jobs.models import Lease
+from jobs.services.artifact_uploads import upload_append, upload_begin
 from jobs.services.artifacts import artifact_put
 from tests.pages_server.things import Things, worker
 from tracking import store
@@ -69,6 +71,10 @@ def fill(things: Things, count: int, *, first: int = 0) -> None:
         store.fold_run(run.pk)
         environment_set(run_id=run.pk, environment={"host": "greenhouse"}, git={"commit": "0" * 40, "diff": "+1"})
         artifact_put(user=things.owner, run_id=run.pk, path="notes.txt", file=io.BytesIO(b"%d" % number))
+        digest = hashlib.sha256(b"leaf").hexdigest()
+        upload, _ = upload_begin(user=things.owner, run_id=run.pk, path="leaves.bin", size=4, sha256=digest)
+        sent = {"user": things.owner, "run_id": run.pk, "upload_id": upload.public_id}
+        upload_append(**sent, offset=0, file=io.BytesIO(b"leaf"))
         saved_view_save(user=things.owner, project=project, name=f"view {number}", address="sort=name")
         IdempotencyKey.objects.create(user=member, run=run, key=f"key {number}", fingerprint="0", answer={})
         Group.objects.create(name=f"group {number}")

@@ -1,21 +1,27 @@
 """What the platform writes is read here, and changed by the services only: an operator's actions call them."""
 
+import io
 import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.contrib import admin
+from django.contrib.auth.models import Permission
 from django.db.models import Model
 from django.test import Client
 
 from datasets_app.models import Dataset
+from datasets_app.storage import get_storage
 from jobs.models import Attempt, Job, TrainedModel
+from jobs.services.artifacts import artifact_put
 from tests.admin.conftest import fill
 from tests.admin.test_walk import MODELS, address, name_of
 from tests.pages_server.things import Things
 from tracking.models import (
     ApiKey,
+    Artifact,
+    ArtifactUpload,
     IdempotencyKey,
     MetricSeries,
     Project,
@@ -123,6 +129,47 @@ def test_runs_and_projects_go_to_the_trash_and_back(admin_client: Client, everyt
         assert not model.objects.live().filter(pk=row.pk).exists()
         assert "1 restored." in act(admin_client, model, "restore", row)
         assert model.objects.live().filter(pk=row.pk).exists()
+
+
+def test_a_file_goes_to_the_trash_and_back_with_all_its_versions(admin_client: Client, everything: Things) -> None:
+    run = Run.objects.get(name="run 0")
+    put = {"user": everything.owner, "run_id": run.pk, "path": "notes.txt"}
+    artifact_put(**put, file=io.BytesIO(b"more"))
+    versions = list(Artifact.objects.filter(run=run, path="notes.txt"))
+    assert len(versions) == 2
+    assert "It is not in the trash." in act(admin_client, Artifact, "restore", *versions)
+    assert "1 trashed." in act(admin_client, Artifact, "trash", *versions)
+    assert not Artifact.objects.live().filter(run=run).exists()
+    assert "It is in the trash already." in act(admin_client, Artifact, "trash", versions[0])
+    assert "1 restored." in act(admin_client, Artifact, "restore", *versions)
+    assert list(Artifact.objects.live().filter(run=run, is_latest=True)) == [versions[0]]
+
+
+def test_uploads_are_dropped_with_their_pieces_also_those_of_no_run(
+    admin_client: Client, everything: Things, django_capture_on_commit_callbacks: Callable[..., Any]
+) -> None:
+    fill(everything, 1, first=1)
+    kept, gone = ArtifactUpload.objects.order_by("-pk")
+    ArtifactUpload.objects.filter(pk=gone.pk).update(run=None)
+    key = gone.pieces.get().key
+    page = admin_client.get(address(ArtifactUpload, "changelist") + "?q=leaves.bin").content.decode()
+    assert page.count('class="field-path"') == 2
+    with django_capture_on_commit_callbacks(execute=True):
+        assert "1 dropped." in act(admin_client, ArtifactUpload, "drop", gone)
+    assert list(ArtifactUpload.objects.all()) == [kept]
+    with pytest.raises(FileNotFoundError):
+        get_storage().open(key)
+    get_storage().open(kept.pieces.get().key).close()
+
+
+def test_staff_that_may_not_change_a_run_drops_no_upload_of_it(
+    client: Client, everything: Things, make_user: Callable[..., User]
+) -> None:
+    helper = make_user("helper", is_staff=True)
+    helper.user_permissions.add(Permission.objects.get(codename="view_artifactupload"))
+    client.force_login(helper)
+    assert "dropped." not in act(client, ArtifactUpload, "drop", ArtifactUpload.objects.get())
+    assert ArtifactUpload.objects.exists()
 
 
 def test_a_run_and_a_project_with_a_live_job_are_not_trashed(admin_client: Client, things: Things) -> None:

@@ -13,7 +13,18 @@ from django.urls import reverse
 from datasets_app.models import Dataset
 from jobs.models import Attempt, Job, JobLogLine, TrainedModel, Worker
 from tests.pages_server.things import Things
-from tracking.models import ApiKey, Artifact, LogLine, MetricSeries, Project, Run, RunEvent, SavedView, User
+from tracking.models import (
+    ApiKey,
+    Artifact,
+    ArtifactUpload,
+    LogLine,
+    MetricSeries,
+    Project,
+    Run,
+    RunEvent,
+    SavedView,
+    User,
+)
 
 MOST_QUERIES = 12
 BULKY = (
@@ -122,6 +133,7 @@ def test_a_list_leaves_what_can_be_megabytes_in_the_database(
     [
         (ApiKey, "name"),
         (Artifact, "path"),
+        (ArtifactUpload, "path"),
         (Attempt, "reason"),
         (Dataset, "filename"),
         (Job, "error"),
