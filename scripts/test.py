@@ -22,13 +22,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "test-results"
 PROCESSES = "2"
-# What answers alike on either database, or is about odd input at length: on both in the full suite only.
+# What answers alike on either database, is about files, or about odd input at length: on both in the full suite only.
 ALIKE_ON_BOTH = [
     "tests/pages_server",
     "tests/admin",
     "tests/clients",
     "tests/contracts/base",
     "tests/contracts/tracking/test_odd_input.py",
+    "tests/services/test_datasets.py",
+    "tests/services/test_datasets_paths.py",
+    "tests/services/test_previews.py",
 ]
 # How a server of another make passes the sockets on has nothing to do with the database.
 ONCE = [

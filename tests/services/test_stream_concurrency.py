@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 from django.db import connection, transaction
 
+from tests.conftest import examples
 from tracking import store, stream
 from tracking.models import MetricSegment, Run
 from tracking.services.projects import jobs_project
@@ -14,7 +15,7 @@ from tracking.services.runs import run_create, run_status_set
 from tracking.stream import LogEntry, Point
 
 WRITERS = 6
-APPENDS = 25
+APPENDS = examples(full=25, brief=10)
 NAMES = ["a", "b", "c", "d", "e"]
 
 
