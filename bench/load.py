@@ -1,12 +1,13 @@
 """A load generator: keep-alive HTTP/1.1 connections on one event loop, with little of its own cost."""
 
 import asyncio
-import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 from urllib.parse import urlsplit
+
+import orjson
 
 
 class Refused(Exception):
@@ -51,8 +52,8 @@ class Connection:
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
         """The answer's JSON."""
-        answer = await self.request(method, path, json.dumps(body).encode() if body is not None else b"")
-        return json.loads(answer) if answer else None
+        answer = await self.request(method, path, orjson.dumps(body) if body is not None else b"")
+        return orjson.loads(answer) if answer else None
 
     async def _chunks(self) -> bytes:
         if self._reader is None:

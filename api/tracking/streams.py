@@ -11,19 +11,29 @@ from tracking.models import Run
 from tracking.selectors.metrics import metric_history_batches
 from tracking.stream import json_number
 
+HELD = 2**20  # points that are held in memory while their history is sent: 32 MiB
+
 
 def history_pieces(*, run: Run, name: str, since_step: int | None) -> Iterator[bytes]:
-    """The body of a metric's history. The series is read once for each of its columns, to hold none of them."""
+    """The body of a metric's history. One of more than HELD points is read once for each of its columns."""
     yield b'{"name":' + dumps(name)
     columns: dict[str, Callable[[store.Columns], Any]] = {
         "values": lambda batch: json_numbers(batch.values),
         "steps": lambda batch: np.ascontiguousarray(batch.steps),
         "timestamps": lambda batch: json_times(batch.times),
     }
+    held: list[store.Columns] = []
     for field, column in columns.items():
         yield f',"{field}":['.encode()
         comma = b""
-        for batch in metric_history_batches(run=run, name=name, since_step=since_step):
+        count = 0
+        batches = held or metric_history_batches(run=run, name=name, since_step=since_step)
+        for batch in batches:
+            count += len(batch)
+            if count > HELD:
+                held = []
+            elif batches is not held:
+                held.append(batch)
             yield comma + dumps(column(batch))[1:-1]
             comma = b","
         yield b"]"

@@ -5,6 +5,7 @@ import json
 import pytest
 from django.test import AsyncClient
 
+from api.tracking import streams
 from tracking import store
 from tracking.selectors import metrics
 from tracking.services.accounts import api_key_create
@@ -35,6 +36,20 @@ def test_a_long_history_says_what_a_short_one_says(api, logged, monkeypatch, nam
     assert (long.status, long.body) == (200, whole.body)
     assert long.headers["Content-Type"] == whole.headers["Content-Type"]
     assert ("Content-Length" in long.headers) == (query == "?max_points=10")
+
+
+@pytest.mark.parametrize(("held", "reads"), [(59, 3), (60, 1)])
+def test_a_history_is_read_once_where_it_can_be_held(api, logged, monkeypatch, held, reads):
+    read = []
+    batches = streams.metric_history_batches
+    monkeypatch.setattr(streams, "metric_history_batches", lambda **asked: read.append(asked) or batches(**asked))
+    address = f"/metrics/{logged}/history/loss"
+    whole = api.call("GET", address)
+    monkeypatch.setattr(metrics, "LONG", 10)
+    monkeypatch.setattr(paging, "BATCH_CHUNKS", 1)
+    monkeypatch.setattr(streams, "HELD", held)
+    assert api.call("GET", address).body == whole.body
+    assert len(read) == reads
 
 
 def test_a_long_run_without_that_metric_is_404(api, logged, monkeypatch):
