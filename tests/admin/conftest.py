@@ -98,7 +98,7 @@ def standing(
         override_settings(DATA_DIR=root, FILES_ROOT=root / "files"),
         transaction.atomic(),
     ):
-        things = Things(User.objects.create_user("ann", "ann@example.com"))
+        things = Things(User.objects.create_user("gardener", "gardener@example.com"))  # beside the `user` of a test
         fill(things, 1)
         yield things
         transaction.set_rollback(True)
