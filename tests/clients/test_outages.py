@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.clients.server import API_KEY, PASSWORD, USERNAME, Fault, TrackingServer
-from tests.conftest import wait_until
+from tests.conftest import examples, wait_until
 
 Script = Callable[..., "subprocess.Popen[str]"]
+ROUNDS = examples(full=3, brief=1)
 
 
 @pytest.fixture(autouse=True)
@@ -50,12 +51,12 @@ def cli(*arguments: str) -> int:
 def test_a_failed_batch_is_stored_once(server: TrackingServer, manager: Any, fault: Fault) -> None:
     fault.path = "/metrics/"
     with manager.run() as run:
-        for round_ in range(3):
+        for round_ in range(ROUNDS):
             server.state.faults += [fault, fault]
             for step in range(10):
                 run.log({"loss": 1.0}, step=10 * round_ + step)
             assert run.flush(timeout=60)
-    assert steps(server) == list(range(30))
+    assert steps(server) == list(range(10 * ROUNDS))
 
 
 def test_retry_after_is_waited_for(server: TrackingServer, manager: Any) -> None:
