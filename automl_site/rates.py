@@ -10,7 +10,7 @@ import math
 import re
 import time
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import redis
 from django.conf import settings
@@ -77,6 +77,7 @@ class Usage:
         return self.used > self.limit
 
 
+@lru_cache(maxsize=1024)
 def parse_rate(rate: str) -> tuple[int, int] | None:
     """ "100/m" -> (100, 60); None for "" (no limit). Raises ValueError for anything else."""
     if not rate:
