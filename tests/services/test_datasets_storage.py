@@ -101,10 +101,10 @@ def test_a_folder_with_a_link_is_refused(storage: Storage, tmp_path: Path) -> No
     assert storage.folder_files("models/m") == []
 
 
-@pytest.mark.parametrize("key", ["", "/etc/passwd", "../x", "a/../../x", "a//b", "a\0b", "./a", "a/"])
-def test_a_key_that_is_no_plain_relative_path_is_a_bug(storage: Storage, key: str) -> None:
-    with pytest.raises(ValueError, match="not a storage key"):
-        storage.local_path(key)
+def test_a_key_that_is_no_plain_relative_path_is_a_bug(storage: Storage) -> None:
+    for key in ("", "/etc/passwd", "../x", "a/../../x", "a//b", "a\0b", "./a", "a/"):
+        with pytest.raises(ValueError, match="not a storage key"):
+            storage.local_path(key)
 
 
 def test_no_draft_is_left_beside_what_was_put(tmp_path: Path) -> None:
