@@ -70,6 +70,40 @@ def test_a_folder_is_sent_with_all_that_is_in_it(
     }
 
 
+def test_what_would_pass_the_limit_of_files_is_not_copied_and_said(
+    server: TrackingServer,
+    file: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from ai_manager import AIManager
+
+    monkeypatch.setenv("AI_MANAGER_FILES_LIMIT", "1000")
+    monkeypatch.setenv("AI_MANAGER_MODE", "offline")
+    run = AIManager("my_project", server.url, USERNAME, PASSWORD).run()
+    assert run.log_artifact(file("first", 600))
+    folder = file("many/a", 300).parent
+    file("many/b", 300)
+    assert not run.log_artifact(folder)
+    assert not run.log_artifact(file("second", 401))
+    assert "it has 401 bytes, 600 wait in" in caplog.text
+    assert "AI_MANAGER_FILES_LIMIT allows 1,000 together" in caplog.text
+    assert run.log_artifact(file("third", 400))
+    assert [(folder / "data").stat().st_size for folder in left(tmp_path)] == [600, 400]
+    run.finish()
+
+
+def test_a_file_that_grows_beyond_the_limit_while_it_is_copied_leaves_nothing(
+    file: Callable[..., Path], tmp_path: Path
+) -> None:
+    from ai_manager import files
+
+    with pytest.raises(files.SpoolFull, match="has grown beyond the 9 bytes"):
+        files.Waiting.copy(file(size=10), tmp_path / "spool", {"body": {"name": "r"}}, "x", room=9)
+    assert left(tmp_path) == []
+
+
 def test_bytes_that_the_project_has_are_not_sent_again(
     server: TrackingServer, manager: Any, file: Callable[..., Path]
 ) -> None:

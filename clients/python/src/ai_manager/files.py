@@ -28,7 +28,7 @@ from ai_manager import calls
 from ai_manager.api import Api
 from ai_manager.errors import Refused, Unavailable
 from ai_manager.notices import warn_once
-from ai_manager.spool import SpoolBusy, locked
+from ai_manager.spool import SpoolBusy, SpoolFull, locked
 
 FILES, DATA, FACTS, LOCK, REFUSED = "files", "data", "file.json", "lock", "refused.txt"
 COPY_BYTES = 1 << 20
@@ -51,8 +51,13 @@ class Waiting:
     is_left: bool = False  # by an earlier process: the run's id may have to be asked for
 
     @classmethod
-    def copy(cls, source: Path, root: Path, run: dict[str, Any], path: str) -> Waiting:
-        """Copy `source` below `root`, hashing on the way. Raises OSError; nothing is left behind then."""
+    def copy(cls, source: Path, root: Path, run: dict[str, Any], path: str, *, room: int) -> Waiting:
+        """Copy `source` below `root`, hashing on the way. Nothing is left behind where it
+
+        Raises:
+            SpoolFull: it has more than `room` bytes.
+            OSError: it cannot be read, or the disk refused.
+        """
         now = time.time()
         begun = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
         folder = root / FILES / f"{begun}-{int(now % 1 * 1e6):06d}-{uuid.uuid4().hex[:8]}"  # sorts by time
@@ -61,6 +66,8 @@ class Waiting:
             digest, size = hashlib.sha256(), 0
             with open(source, "rb") as data, open(folder / DATA, "xb") as copy:
                 while piece := data.read(COPY_BYTES):
+                    if size + len(piece) > room:
+                        raise SpoolFull(f"{source} has grown beyond the {room:,} bytes that the spool has left")
                     digest.update(piece)
                     copy.write(piece)
                     size += len(piece)
@@ -270,6 +277,36 @@ def left(root: Path) -> Iterator[Waiting]:
         if (place / FACTS).exists() and not (place / REFUSED).exists():
             with contextlib.suppress(SpoolBusy, ValueError, OSError):
                 yield Waiting.open(place)
+
+
+def copies(places: list[tuple[Path, str]], root: Path, run: dict[str, Any], *, limit: int) -> Iterator[Waiting]:
+    """Copy these files, each with its path in the run, below `root`: one whenever the next is asked for.
+
+    Raises:
+        SpoolFull: with what waits there already they pass `limit` bytes; none was copied.
+        OSError: a file cannot be read, or the disk refused; those before it are copied.
+    """
+    held = waiting_bytes(root)
+    wanted = sum(file.stat().st_size for file, _ in places)
+    if held + wanted > limit:
+        raise SpoolFull(
+            f"it has {wanted:,} bytes, {held:,} wait in {root / FILES} already, and AI_MANAGER_FILES_LIMIT allows "
+            f"{limit:,} together. Log it again when those are sent (`ai_manager sync` sends what earlier processes "
+            "have left), or allow more"
+        )
+    for file, place in places:
+        copy = Waiting.copy(file, root, run, place, room=limit - held)
+        held += copy.size
+        yield copy
+
+
+def waiting_bytes(root: Path) -> int:
+    """Bytes of the copies under a spool, whoever made them, those that a server refused too."""
+    total = 0
+    for data in (root / FILES).glob(f"*/{DATA}"):
+        with contextlib.suppress(FileNotFoundError):  # it has just been sent
+            total += data.stat().st_size
+    return total
 
 
 def found(source: Path, path: str) -> list[tuple[Path, str]]:

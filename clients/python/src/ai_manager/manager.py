@@ -149,6 +149,7 @@ class AIManager:
             outbox=outbox,
             config=dict(config or {}),
             tags=tags,
+            files_limit=self.settings.files_limit,
             first_step=first_steps[0],
             first_system_step=first_steps[1],
         )

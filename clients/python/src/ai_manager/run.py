@@ -72,11 +72,13 @@ class Run:
         outbox: Outbox,
         config: Mapping[str, Any],
         tags: Iterable[str],
+        files_limit: int = 0,
         first_step: int = 0,
         first_system_step: int = 0,
     ) -> None:
         self._sender = sender  # None: mode `disabled`, in which nothing is kept
         self._outbox = outbox
+        self._files_limit = files_limit
         self._pid = os.getpid()
         self._last_step = first_step - 1
         self._step_lock = threading.Lock()
@@ -203,7 +205,8 @@ class Run:
 
         A copy is taken now, so the file may change afterwards; it is sent in the background, in pieces where it is
         large, and by a later process where the server is away. `path`: its path in the run (with a final slash the
-        folder for it); its own name if left out. What cannot be read is told and left out: training goes on.
+        folder for it); its own name if left out. What cannot be read, or would pass `AI_MANAGER_FILES_LIMIT` together
+        with the copies that wait already, is told and left out: training goes on.
         """
         if self._sender is None:
             return False
@@ -212,8 +215,9 @@ class Run:
             warn_once((uid, "ended"), f"Run '{self.name}' has ended: what is logged now is lost.")
             return False
         try:
-            for file, place in files.found(Path(source), path):
-                self._sender.files_add(files.Waiting.copy(file, self._outbox.root, self._outbox.run, place))
+            places = files.found(Path(source), path)
+            for copy in files.copies(places, self._outbox.root, self._outbox.run, limit=self._files_limit):
+                self._sender.files_add(copy)
         except (OSError, ValueError) as error:
             warn_once((uid, "file", str(source)), f"{source} is not uploaded: {error}")
             return False

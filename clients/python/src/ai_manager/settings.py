@@ -8,6 +8,7 @@
 | `AI_MANAGER_MODE` | `online`, `offline` (all goes to the spool), `disabled` (nothing is kept) | `online` |
 | `AI_MANAGER_DIR` | folder of the spool | `~/.ai_manager/spool` |
 | `AI_MANAGER_SPOOL_LIMIT` | bytes a run may keep on disk; beyond them new points are dropped and counted | 1 GiB |
+| `AI_MANAGER_FILES_LIMIT` | bytes of all runs' files that may wait there; files beyond them are left out | 20 GiB |
 | `AI_MANAGER_FLUSH_SECONDS` | how often points are sent, in seconds | 1 |
 | `AI_MANAGER_EXIT_SECONDS` | how long the end of a run or process may wait for the server, in seconds | 10 |
 | `AI_MANAGER_SYSTEM_SECONDS` | interval of the system metrics, in seconds; 0 is off | 10 |
@@ -36,6 +37,7 @@ class Settings:
     mode: str = "online"
     folder: Path | None = None
     spool_limit: int = 1 << 30
+    files_limit: int = 20 << 30
     flush_seconds: float = 1.0
     exit_seconds: float = 10.0
     system_seconds: float = 10.0
@@ -52,6 +54,7 @@ class Settings:
             mode=mode,
             folder=Path(folder).expanduser() if folder else None,
             spool_limit=int(_number(environment, "AI_MANAGER_SPOOL_LIMIT", 1 << 30)),
+            files_limit=int(_number(environment, "AI_MANAGER_FILES_LIMIT", 20 << 30)),
             flush_seconds=_number(environment, "AI_MANAGER_FLUSH_SECONDS", 1.0),
             exit_seconds=_number(environment, "AI_MANAGER_EXIT_SECONDS", 10.0),
             system_seconds=_number(environment, "AI_MANAGER_SYSTEM_SECONDS", 10.0),
