@@ -1,42 +1,38 @@
-"""Static files under an asynchronous server.
+"""Static files under an asynchronous server."""
 
-WhiteNoise's own middleware is synchronous. Django would hand every request, also those that it has nothing for, to a
-thread and back because of it, and read each file whole before sending it.
-"""
+from collections.abc import AsyncIterator
 
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponseBase
+from whitenoise.base import StaticFile
 from whitenoise.middleware import WhiteNoiseFileResponse, WhiteNoiseMiddleware
 
-from automl_site.streaming import AsyncPieces, FilePieces
+from automl_site.streaming import FILE_PIECE_BYTES, AsyncPieces, FilePieces
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """WhiteNoise for synchronous and asynchronous chains alike."""
+    """WhiteNoise, whose own answers Django reads whole before it sends any of them, with a warning for each.
 
-    sync_capable = True
-    async_capable = True
+    It stays synchronous: the sync middleware before it then shares one visit to a thread with it.
+    """
 
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        super().__init__(get_response)
-        self.is_async = iscoroutinefunction(get_response)
-        if self.is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        return self._call_async(request) if self.is_async else super().__call__(request)
-
-    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
-        if self.autorefresh:
-            found = await sync_to_async(self.find_file)(request.path_info)
-        else:
-            found = self.files.get(request.path_info)
-        if found is None:
-            return await self.get_response(request)
-        answer: WhiteNoiseFileResponse = await sync_to_async(self.serve)(found, request)
+    @staticmethod
+    def serve(static_file: StaticFile, request: HttpRequest) -> HttpResponseBase:
+        """The file's answer. A file of one piece, as most are, is read here."""
+        answer: WhiteNoiseFileResponse = WhiteNoiseMiddleware.serve(static_file, request)
+        if not isinstance(request, ASGIRequest):
+            return answer
         file = answer.file_to_stream
-        answer.streaming_content = AsyncPieces(iter(()) if file is None else FilePieces(file))
+        if file is None:
+            answer.streaming_content = _at_once(b"")
+        elif int(answer["Content-Length"]) <= FILE_PIECE_BYTES:
+            with file:
+                answer.streaming_content = _at_once(file.read(FILE_PIECE_BYTES))
+        else:
+            answer.streaming_content = AsyncPieces(FilePieces(file))
         return answer
+
+
+async def _at_once(content: bytes) -> AsyncIterator[bytes]:
+    if content:
+        yield content

@@ -19,7 +19,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.test import Client
 from django.urls import path
 
-from automl_site import streaming
+from automl_site import static_files, streaming
 from automl_site.streaming import FilePieces, streamed
 from tests.conftest import wait_until
 
@@ -252,11 +252,18 @@ def test_the_pieces_are_closed_when_a_socket_is(serve: Serve, port: int) -> None
     wait_until(lambda: made.closed, what="closing")
 
 
-@pytest.mark.parametrize("autorefresh", [True, False])
-def test_static_files_are_sent_in_pieces_without_a_warning(
-    settings: Any, autorefresh: bool, request: pytest.FixtureRequest, recwarn: pytest.WarningsRecorder
+@pytest.mark.parametrize(("autorefresh", "piece"), [(True, 2**18), (False, 2**18), (False, 100)])
+def test_static_files_are_sent_without_a_warning(
+    settings: Any,
+    autorefresh: bool,
+    piece: int,
+    request: pytest.FixtureRequest,
+    recwarn: pytest.WarningsRecorder,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     settings.WHITENOISE_AUTOREFRESH = autorefresh
+    monkeypatch.setattr(static_files, "FILE_PIECE_BYTES", piece)
+    monkeypatch.setattr(streaming, "FILE_PIECE_BYTES", piece)
     client = http.client.HTTPConnection("127.0.0.1", request.getfixturevalue("port"), timeout=20)
 
     def get(method: str = "GET", name: str = "css/app.css", **headers: str) -> tuple[int, bytes, Any]:
