@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.services.s3 import s3_client, s3_clients, s3_server, s3_storage  # noqa: F401 (fixtures)
 from tracking.store import folding, layout
 
 

@@ -1,6 +1,7 @@
 """A real S3 server on loopback, one a test process."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
@@ -20,14 +21,20 @@ def s3_server() -> Iterator[str]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def s3_clients(s3_server: str) -> tuple[Any, Any]:
+    """A client of the server, and the platform's bucket: to make them takes longer than many a test."""
+    session = boto3.Session("tests", "tests", region_name="eu-central-1")
+    return session.client("s3", endpoint_url=s3_server), session.resource("s3", endpoint_url=s3_server).Bucket(BUCKET)
+
+
 @pytest.fixture
-def s3_client(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+def s3_client(s3_clients: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A client of the server, with the platform's bucket made and empty."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    client = boto3.client("s3", endpoint_url=s3_server, region_name="eu-central-1")
-    bucket = boto3.resource("s3", endpoint_url=s3_server, region_name="eu-central-1").Bucket(BUCKET)
+    client, bucket = s3_clients
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
     yield client
     bucket.objects.all().delete()

@@ -14,7 +14,6 @@ from datasets_app.storage import get_storage
 from jobs.services import artifact_uploads as uploads
 from jobs.services.artifact_uploads import upload_append, upload_begin, upload_cancel, upload_complete, upload_sweep
 from jobs.services.artifacts import artifact_put
-from tests.services.s3 import s3_client, s3_server, s3_storage  # noqa: F401 (fixtures)
 from tracking.models import Artifact, ArtifactBlob, ArtifactPiece, ArtifactUpload, ProjectMember, Run
 from tracking.services.projects import project_create
 from tracking.services.runs import run_create

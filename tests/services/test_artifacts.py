@@ -13,7 +13,6 @@ from datasets_app.storage import FolderStorage, get_storage
 from jobs.services import artifacts
 from jobs.services.artifact_trash import artifact_purge, artifact_trash
 from jobs.services.artifacts import artifact_link, artifact_put, blob_sweep, checked_path
-from tests.services.s3 import s3_client, s3_server, s3_storage  # noqa: F401 (fixtures)
 from tracking.models import Artifact, ArtifactBlob, Project, ProjectMember, Run
 from tracking.selectors.artifacts import artifact_get, artifact_list
 from tracking.services.projects import project_create

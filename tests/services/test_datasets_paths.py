@@ -13,7 +13,7 @@ from automl_site.errors import DatasetError, DomainError, InvalidSpec
 from datasets_app import paths, services
 from datasets_app.models import Dataset
 from datasets_app.storage import get_storage
-from tests.services.s3 import BUCKET, s3_client, s3_server, s3_storage  # noqa: F401  (fixtures)
+from tests.services.s3 import BUCKET
 
 CSV = b"a,b\n1,2\n"
 

@@ -13,7 +13,7 @@ from datasets_app import storage as storage_module
 from datasets_app.storage import FolderStorage, Storage, get_storage
 from datasets_app.storage.cache import LocalCache
 from datasets_app.storage.staging import staged
-from tests.services.s3 import BUCKET, s3_client, s3_server, s3_storage  # noqa: F401  (fixtures)
+from tests.services.s3 import BUCKET
 
 
 @pytest.fixture(params=["folders", "s3"])

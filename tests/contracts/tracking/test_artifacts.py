@@ -5,7 +5,7 @@ import hashlib
 import pytest
 
 from tests.contracts.tracking.conftest import Api
-from tests.services.s3 import s3_client, s3_server, s3_storage  # noqa: F401 (fixtures)
+from tests.services.s3 import s3_client, s3_clients, s3_server, s3_storage  # noqa: F401 (fixtures)
 from tracking.models import Artifact, ProjectMember, Run
 
 pytestmark = pytest.mark.django_db
