@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 def run_attempt(attempt: Attempt, job: Job, stop: StopFlag) -> int:
     """Run the attempt to its end and write that end down. Returns the exit status of the process.
 
-    `job` comes with its owner, dataset and run.
+    `job` comes with its owner and run.
 
     0: the job has ended, or the claim on it was lost. EXIT_STOPPED: the trainer stopped as it was asked to; what that
     means the parent knows, who asked.
@@ -173,7 +173,7 @@ def _trained_model(job: Job, result: TrainResult) -> TrainedModel:
         owner=job.owner,
         project_id=job.project_id,
         run_id=job.run_id,
-        dataset=job.dataset,
+        dataset_id=job.dataset_id,
         name=job.run.name if job.run else job.model_type,
         model_type=job.model_type,
         framework=result.framework,
