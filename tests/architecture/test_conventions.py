@@ -161,7 +161,7 @@ def test_no_test_sleeps() -> None:
 
 def test_every_test_asserts_something() -> None:
     """A test without an assertion passes whatever the code does."""
-    asserting = re.compile(r"assert|pytest\.(raises|fail|warns)|wait_until|expect\(|check|axe\(|get_template")
+    asserting = re.compile(r"assert|pytest\.(raises|fail|warns)|wait_until|expect\(|check|axe\(|look\(|get_template")
     empty = [
         f"{name_of(path)}::{function.name}"
         for path, tree in syntax_trees("tests")

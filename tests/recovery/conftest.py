@@ -177,7 +177,8 @@ class Platform:
 
 def told_by(processes: Iterable[subprocess.Popen[bytes]], folder: Path) -> str:
     """What these and their children said in the logs of `folder`, and where those that live are just now."""
-    lines = []
+    lines, asked = [], 0
+    answers = _stacks_in(folder)
     for process in processes:
         if process.poll() is not None:
             lines.append(f"{process.args} ended with {process.returncode}")
@@ -189,9 +190,16 @@ def told_by(processes: Iterable[subprocess.Popen[bytes]], folder: Path) -> str:
                 if "manage.py" in command or "supervisor.serve" in command:  # they know the signal
                     lines.append(f"{each.pid} ({each.status()}) is {command}")
                     each.send_signal(signal.SIGUSR1)
-    time.sleep(0.5)  # nobody says when they have answered
+                    asked += 1
+    deadline = time.monotonic() + 2  # one that is stopped never answers
+    while _stacks_in(folder) < answers + asked and time.monotonic() < deadline:
+        time.sleep(0.02)
     lines += [f"--- {path.name}\n{path.read_text()[-6000:]}" for path in sorted(folder.glob("*.log"))]
     return "\n".join(lines)
+
+
+def _stacks_in(folder: Path) -> int:
+    return sum(path.read_text().count("(most recent call first)") for path in folder.glob("*.log"))
 
 
 def database_url() -> str:
