@@ -167,7 +167,8 @@ def test_output_and_filters_of_warnings_are_a_jobs_own(submit, serve, monkeypatc
             assert f"{words} {(mine + 1) % 3}" not in text
     assert ([os.fstat(1), os.fstat(2)], (sys.stdout, sys.stderr)) == (outputs, streams)
     assert warnings.filters == filters
-    assert descriptors[1] == descriptors[2]  # the first one made the kept connections
+    # The first one made the kept connections. Fewer: what an earlier test has left open was closed meanwhile.
+    assert descriptors[2] <= descriptors[1]
 
 
 @pytest.mark.parametrize(
