@@ -27,7 +27,6 @@ from trainers.protocol import ConfigProblem
 _FILE_INPUT = re.compile(r"(ds_[0-9a-f]{12}|/.+|s3://.+|[^,;\t\n]+\.(csv|parquet))", re.IGNORECASE)
 
 
-@transaction.atomic
 def training_submit(
     *,
     user: User,
@@ -47,41 +46,45 @@ def training_submit(
         InvalidSpec: model type, routing, hyperparameters or data path; `errors` names the fields.
         NotFound, Forbidden: the project.
     """
+    # Before the transaction, whose lock on SQLite is every writer's: workers wait for it.
     spec = _route(model_type, requires_gpu=requires_gpu, framework_override=framework_override)
     _check_hyperparameters(model_type, hyperparameters or {})
     _check_storable("description", description)
     data = paths.resolve(user=user, text=data_path)
-    project = project_for_submission(user=user, project_id=project_id)
-    run = run_create(
-        project=project,
-        name=description.strip().splitlines()[0][:200] if description.strip() else f"{model_type} on {data_path}"[:200],
-        config={"model_type": model_type, "data_path": data_path, "hyperparameters": dict(hyperparameters or {})},
-        tags=["job", model_type],
-        status=Run.Status.PENDING,
-    )
-    job = Job.objects.create(
-        kind=Job.Kind.TRAINING,
-        contract=contract,
-        model_type=model_type,
-        queue=spec.name,
-        owner=user,
-        project=project,
-        run=run,
-        retry_of=retry_of,
-        description=description,
-        requires_gpu=requires_gpu,
-        framework_override=framework_override,
-        data_path=data_path,
-        dataset=data.dataset,
-        hyperparameters=dict(hyperparameters or {}),
-        model_public_id=new_model_id(),
-        estimated_seconds=estimated_seconds(kind=Job.Kind.TRAINING, model_type=model_type),
-    )
-    queue.wake_on_commit(job.queue)
+    estimate = estimated_seconds(kind=Job.Kind.TRAINING, model_type=model_type)
+    with transaction.atomic():
+        project = project_for_submission(user=user, project_id=project_id)
+        run = run_create(
+            project=project,
+            name=description.strip().splitlines()[0][:200]
+            if description.strip()
+            else f"{model_type} on {data_path}"[:200],
+            config={"model_type": model_type, "data_path": data_path, "hyperparameters": dict(hyperparameters or {})},
+            tags=["job", model_type],
+            status=Run.Status.PENDING,
+        )
+        job = Job.objects.create(
+            kind=Job.Kind.TRAINING,
+            contract=contract,
+            model_type=model_type,
+            queue=spec.name,
+            owner=user,
+            project=project,
+            run=run,
+            retry_of=retry_of,
+            description=description,
+            requires_gpu=requires_gpu,
+            framework_override=framework_override,
+            data_path=data_path,
+            dataset=data.dataset,
+            hyperparameters=dict(hyperparameters or {}),
+            model_public_id=new_model_id(),
+            estimated_seconds=estimate,
+        )
+        queue.wake_on_commit(job.queue)
     return job
 
 
-@transaction.atomic
 def inference_submit(
     *,
     user: User,
@@ -101,21 +104,23 @@ def inference_submit(
     _check_parameters(parameters or {})
     _check_storable("input_data", input_data)
     reference = input_reference(user=user, input_data=input_data)
-    job = Job.objects.create(
-        kind=Job.Kind.INFERENCE,
-        contract=contract,
-        model_type=model.model_type,
-        queue=inference_queue(model.framework).name,
-        owner=user,
-        model=model,
-        retry_of=retry_of,
-        dataset=reference.dataset if reference else None,
-        input_data=input_data,
-        parameters=dict(parameters or {}),
-        estimated_seconds=estimated_seconds(kind=Job.Kind.INFERENCE, model_type=model.model_type),
-        timeout_seconds=settings.JOBS["inference_timeout"],
-    )
-    queue.wake_on_commit(job.queue)
+    estimate = estimated_seconds(kind=Job.Kind.INFERENCE, model_type=model.model_type)
+    with transaction.atomic():
+        job = Job.objects.create(
+            kind=Job.Kind.INFERENCE,
+            contract=contract,
+            model_type=model.model_type,
+            queue=inference_queue(model.framework).name,
+            owner=user,
+            model=model,
+            retry_of=retry_of,
+            dataset=reference.dataset if reference else None,
+            input_data=input_data,
+            parameters=dict(parameters or {}),
+            estimated_seconds=estimate,
+            timeout_seconds=settings.JOBS["inference_timeout"],
+        )
+        queue.wake_on_commit(job.queue)
     return job
 
 

@@ -31,7 +31,7 @@ export class LiveConnection {
     this.state = "connecting";
     this.lostAt = null; // when the connection was lost, ms of performance.now()
     this.online = () => this.retryNow();
-    this.offline = () => this.socket.close(); // the browser may take minutes to notice by itself
+    this.offline = () => this.abandon(); // the browser may take minutes to notice by itself
     addEventListener("online", this.online);
     addEventListener("offline", this.offline);
     addEventListener("pagehide", () => this.close(), { once: true });
@@ -43,14 +43,27 @@ export class LiveConnection {
     const url = new URL(this.path, location.href);
     url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
     url.searchParams.set("last_id", this.lastId);
-    this.socket = new WebSocket(url);
-    this.socket.addEventListener("open", () => {
+    const socket = new WebSocket(url);
+    this.socket = socket;
+    // One that was abandoned may still speak: what it says comes again over the next one.
+    const heard = (type, listener) =>
+      socket.addEventListener(type, (event) => {
+        if (socket === this.socket) listener(event);
+      });
+    heard("open", () => {
       // Not at once: a server that accepts and then closes must be met with growing delays too.
       this.steady = setTimeout(() => (this.failures = 0), STEADY_AFTER);
       this.show("live");
     });
-    this.socket.addEventListener("message", (event) => this.receive(event.data));
-    this.socket.addEventListener("close", (event) => this.closed(event));
+    heard("message", (event) => this.receive(event.data));
+    heard("close", (event) => this.closed(event));
+  }
+
+  /** Take the connection for lost. Its closing handshake needs the network too, so nobody waits for that. */
+  abandon() {
+    if (!this.socket) return; // lost already
+    this.socket.close();
+    this.closed({ code: 1006 });
   }
 
   receive(data) {
@@ -67,6 +80,7 @@ export class LiveConnection {
   }
 
   closed(event) {
+    this.socket = null;
     clearTimeout(this.steady);
     if (this.state === "ended" || this.stopped) return;
     if (event.code in REFUSALS) {
@@ -84,7 +98,7 @@ export class LiveConnection {
   }
 
   retryNow() {
-    if (this.state === "reconnecting" && this.socket.readyState === WebSocket.CLOSED) this.connect();
+    if (this.state === "reconnecting" && !this.socket) this.connect();
   }
 
   show(state, words = "") {
@@ -118,6 +132,6 @@ export class LiveConnection {
     clearInterval(this.clock);
     removeEventListener("online", this.online);
     removeEventListener("offline", this.offline);
-    this.socket.close();
+    this.socket?.close();
   }
 }

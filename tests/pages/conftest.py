@@ -274,8 +274,8 @@ def database(request: pytest.FixtureRequest, django_db_setup: None, django_db_bl
         teardown_databases(made, verbosity=0)
 
 
-# One for all tests here, since starting it takes seconds; they run after those that want empty tables (pytest-django
-# sorts so).
+# One for all tests here, since starting it takes seconds. A test that empties the tables may come in between: what a
+# module made is then gone, and the workers register again.
 @pytest.fixture(scope="package")
 def site(
     database: None, django_db_blocker: Any, _valkey_server: None, tmp_path_factory: pytest.TempPathFactory

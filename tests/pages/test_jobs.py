@@ -150,7 +150,7 @@ def test_a_page_that_lost_its_server_misses_nothing_and_repeats_nothing(
         person.leaves()
         person.waits_for(job, "cancelled")
         wait_until(lambda: not job.attempts.filter(status="running").exists(), what="the end of the job's process")
-        assert len(steps_in_log(page)) == seen
+        assert len(steps_in_log(page)) < len(logged_steps(job))
     finally:
         site.start_web()  # others need it
     expect(page.locator("[data-connection]")).to_have_text("ended")
@@ -164,6 +164,8 @@ def test_a_page_that_lost_its_server_misses_nothing_and_repeats_nothing(
 
 def test_the_network_goes_and_comes(page: Page, person: Person, page_errors: PageErrors) -> None:
     page_errors.allow("ERR_INTERNET_DISCONNECTED")
+    # The answer to its closing may never come: the old connection stays, and speaks on.
+    page.add_init_script("WebSocket.prototype.close = () => {}")
     person.opens_job(page, person.sleeper(**LONG))
     expect(page.locator("[data-connection]")).to_have_text("live")
     page.context.set_offline(True)
