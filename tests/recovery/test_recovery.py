@@ -137,9 +137,9 @@ def test_what_is_the_jobs_own_fault_is_not_tried_again(platform: Platform, crash
 
 @pytest.mark.full
 def test_a_training_is_stopped_at_its_deadline(platform: Platform) -> None:
-    platform.worker()
     job = platform.submit(seconds=600, steps=600, ignore_stop=True)
-    Job.objects.filter(pk=job.pk, status="pending").update(timeout_seconds=1.0)
+    Job.objects.filter(pk=job.pk).update(timeout_seconds=1.0)
+    platform.worker()
     platform.wait_for(job, "failed")
     assert job.error == "The training was stopped at its deadline of 1 seconds."
     assert job.error_kind == Job.ErrorKind.TIMEOUT
