@@ -1,0 +1,113 @@
+"""What the configs of all trainers that learn by gradient descent share. Imports pydantic only."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from trainers.configs.base import UINT32_MAX, TrainerConfig, in_group
+
+
+class DeepConfig(TrainerConfig):
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        10,
+        title="Epochs",
+        description="How often the whole training set is gone through.",
+        json_schema_extra=in_group("Model", "epochs"),
+    )
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(
+        32,
+        title="Batch size",
+        description="Examples that one step learns from. One that does not fit into memory is worked through in parts, "
+        "with the same result.",
+        json_schema_extra=in_group("Model", "examples"),
+    )
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = Field(
+        0.001,
+        title="Learning rate",
+        description="The highest size of a step; warm-up and schedule lower it.",
+        json_schema_extra=in_group("Model"),
+    )
+    optimizer: Literal["adamw", "sgd"] = Field(
+        "adamw",
+        title="Optimizer",
+        description="adamw needs little tuning; sgd (with momentum 0.9) is the classic one of convolutional networks.",
+        json_schema_extra=in_group("Advanced"),
+    )
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.01,
+        title="Weight decay",
+        description="Pull of the weights towards zero. Biases and norms are left out.",
+        json_schema_extra=in_group("Advanced"),
+    )
+    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.05,
+        title="Warm-up",
+        description="Share of all steps over which the learning rate rises from zero.",
+        json_schema_extra=in_group("Advanced", "share of steps"),
+    )
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine",
+        title="Schedule",
+        description="How the learning rate falls after the warm-up: along a cosine, straight, or not at all.",
+        json_schema_extra=in_group("Advanced"),
+    )
+    gradient_clip: Annotated[float, Field(gt=0, le=1e6)] | None = Field(
+        1.0,
+        title="Gradient clipping",
+        description="Longest gradient (its norm over all weights); null for no limit.",
+        json_schema_extra=in_group("Advanced"),
+    )
+    gradient_accumulation_steps: Annotated[int, Field(ge=1, le=4096)] = Field(
+        1,
+        title="Gradient accumulation",
+        description="Batches whose gradients are added up for one step.",
+        json_schema_extra=in_group("Advanced", "batches"),
+    )
+    early_stopping: Annotated[int, Field(ge=1, le=10_000)] | None = Field(
+        None,
+        title="Early stopping",
+        description="Stop after so many epochs without a better score on the held-out part; null never stops early.",
+        json_schema_extra=in_group("Advanced", "epochs"),
+    )
+    validation_split: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.15,
+        title="Held-out share",
+        description="Share of the examples that is held out and scored, where the data has no such part of its own.",
+        json_schema_extra=in_group("Data", "share of examples"),
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        title="Device",
+        description="auto takes the worker's GPU, where it has one.",
+        json_schema_extra=in_group("Advanced"),
+    )
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto",
+        title="Precision",
+        description="Type that products of matrices are computed in. auto: float32 on a CPU, bfloat16 (or float16) on "
+        "a GPU.",
+        json_schema_extra=in_group("Advanced"),
+    )
+    compile: bool = Field(
+        False,
+        title="Compile",
+        description="Compile the model by torch.compile: a slow first step, then faster ones on a GPU.",
+        json_schema_extra=in_group("Advanced"),
+    )
+    checkpoint_seconds: Annotated[float, Field(ge=0.1, le=86_400)] = Field(
+        60.0,
+        title="Checkpoint every",
+        description="Longest time of training that a killed worker costs. A checkpoint is also made after each epoch.",
+        json_schema_extra=in_group("Advanced", "seconds"),
+    )
+    random_state: Annotated[int, Field(ge=0, le=UINT32_MAX)] | None = Field(
+        0,
+        title="Random seed",
+        description="The same seed gives the same split, weights and order. null draws one and logs it.",
+        json_schema_extra=in_group("Advanced"),
+    )
+
+    def decides(self) -> dict[str, Any]:
+        """The fields that a resumed training must have in common with the one that it goes on with."""
+        free = {"checkpoint_seconds", "device", "compile", "early_stopping"}
+        return self.model_dump(mode="json", exclude=free)

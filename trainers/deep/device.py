@@ -1,0 +1,126 @@
+"""Where a torch training computes, in what precision, and from what seed."""
+
+import contextlib
+import os
+import random
+import resource
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from trainers.protocol import ConfigProblem
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+_TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+LOADER_ITEMS = 2_000  # from so many items an epoch on, processes of their own that load them are worth their start
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device, and the type that matrix products are computed in (None: float32 throughout)."""
+
+    device: torch.device
+    autocast_type: torch.dtype | None
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Around a forward pass and its loss."""
+        if self.autocast_type is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=self.autocast_type)
+
+    @property
+    def scales_gradients(self) -> bool:
+        """float16 has no room for small gradients."""
+        return self.autocast_type is torch.float16
+
+    @property
+    def backend(self) -> str:
+        """What computes inside torch: "cuda", or the CPU's library of kernels."""
+        if self.device.type == "cuda":
+            return "cuda"
+        return "mkldnn" if torch.backends.mkldnn.is_available() else "native"
+
+    @property
+    def name(self) -> str:
+        """As a result tells it: "cpu", or "cuda (NVIDIA H200)"."""
+        return f"cuda ({torch.cuda.get_device_name(self.device)})" if self.device.type == "cuda" else "cpu"
+
+
+def choose(device: DeviceName = "auto", precision: Precision = "auto") -> Compute:
+    """The GPU where there is one, else the CPU; on a GPU bfloat16 where it has it, else float16.
+
+    Raises:
+        ConfigProblem: a GPU is asked for where there is none, or float16 on a CPU.
+    """
+    has_gpu = torch.cuda.is_available()
+    if device == "cuda" and not has_gpu:
+        raise _problem("device", 'is "cuda", but this worker has no GPU; use "auto", or set requires_gpu.')
+    chosen = torch.device("cuda" if has_gpu and device != "cpu" else "cpu")
+    if precision == "auto":
+        if chosen.type == "cpu":
+            return Compute(chosen, None)
+        return Compute(chosen, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+    if precision == "float16" and chosen.type == "cpu":
+        raise _problem("precision", 'is "float16", which a CPU has no fast kernels for; use "bfloat16" or "float32".')
+    return Compute(chosen, _TYPES.get(precision))
+
+
+def seed_everything(seed: int) -> None:
+    """Seed what draws without a generator of its own: dropout, initial weights."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def random_state() -> dict[str, Any]:
+    """All that `seed_everything` seeds, at this moment."""
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Go on drawing from where `random_state` was taken. A machine with other GPUs keeps those of its own."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def order_of_epoch(items: int, *, seed: int, epoch: int) -> list[int]:
+    """The items of an epoch in the order that it takes them: the same after a restart."""
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
+    return torch.randperm(items, generator=generator).tolist()
+
+
+def loader_processes(items: int) -> int:
+    """How many processes load the items of an epoch; 0: this one does it itself."""
+    cores = len(os.sched_getaffinity(0))
+    return 0 if cores <= 2 or items < LOADER_ITEMS else min(cores - 1, 8)
+
+
+def peak_memory_bytes(compute: Compute) -> int:
+    """The most that the training has held: on the GPU where it computes there, else of this process."""
+    if compute.device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(compute.device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether less at a time could have gone well."""
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
+
+
+def _problem(field: str, sentence: str) -> ConfigProblem:
+    return ConfigProblem(f"{field} {sentence}", details={field: [sentence]})

@@ -1,0 +1,359 @@
+"""The loop that all torch trainers share: epochs of steps, watched, stopped, killed and resumed at any of them.
+
+A resumed training ends with the loss curve of one that was never interrupted: weights, optimizer, random generators
+and the place in the epoch's order come from the checkpoint, the order itself and the rate from seed and step.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from trainers.configs.deep import DeepConfig
+from trainers.deep import checkpoint
+from trainers.deep.device import (
+    Compute,
+    is_out_of_memory,
+    loader_processes,
+    order_of_epoch,
+    peak_memory_bytes,
+    random_state,
+    restore_random_state,
+)
+from trainers.deep.schedule import rate_at
+from trainers.protocol import ModelProblem, Reporter, Stopped, TrainerError
+
+REPORT_EVERY = 0.2  # seconds; each look at a loss waits for the GPU
+BEGIN, END = 0.02, 0.98  # of the bar: before lies the data, behind the model's files
+BEST = "best"
+
+Batch = dict[str, torch.Tensor]  # the first dimension of each counts the examples
+
+
+class Work(Protocol):
+    """What a family of models brings to the loop."""
+
+    model: nn.Module
+    items: int  # examples of the training part
+    unit: str  # what they are, in the plural: "images"
+    least_part: int  # examples that one forward pass needs (2 for batch norms)
+    watched: str  # the metric of `evaluate` that says which epoch is the best
+    higher_is_better: bool
+
+    def load(self, indices: Sequence[int], epoch: int) -> Batch:
+        """These examples. Called in other processes too; what is random in it comes from seed, epoch and index."""
+
+    def weight(self, batch: Batch) -> float:
+        """What the sum that `loss` gives is divided by for a mean: examples, tokens, or the weights of classes."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The sum of the losses of a batch on the device."""
+
+    def evaluate(self, model: nn.Module, compute: Compute, batch_size: int) -> dict[str, float]:
+        """Metrics of the held-out part, `watched` among them."""
+
+
+@dataclass
+class Progress:
+    """How far a training is, and how it has gone so far."""
+
+    epoch: int = 0
+    position: int = 0  # examples of this epoch that were learnt from
+    step: int = 0
+    part: int = 0  # examples that fit into memory at once
+    seconds: float = 0.0
+    best: float | None = None
+    best_epoch: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)  # metrics after each epoch
+
+
+def fit(
+    work: Work, config: DeepConfig, compute: Compute, reporter: Reporter, *, seed: int, fingerprint: str
+) -> Progress:
+    """Train `work.model`, which then has the weights of its best epoch.
+
+    `fingerprint` names data and config: a checkpoint of others is not resumed.
+
+    Raises:
+        TrainerError: the loss is no number any more, or one example alone does not fit into memory.
+        Stopped: it was asked to; the checkpoint is written.
+    """
+    return _Loop(work, config, compute, reporter, seed, fingerprint).run()
+
+
+class _Loop:
+    def __init__(
+        self, work: Work, config: DeepConfig, compute: Compute, reporter: Reporter, seed: int, fingerprint: str
+    ) -> None:
+        self.work, self.config, self.compute, self.reporter = work, config, compute, reporter
+        self.seed, self.fingerprint = seed, fingerprint
+        self.model = work.model.to(compute.device)
+        self.running = self._compiled()
+        self.optimizer = _optimizer(self.model, config, compute)
+        self.scaler = _scaler(compute)
+        self.chunk = config.batch_size * config.gradient_accumulation_steps
+        self.steps = len(_chunks(work.items, 0, self.chunk, work.least_part)) * config.epochs
+        self.progress = Progress(part=config.batch_size)
+        self.losses: list[tuple[int, torch.Tensor]] = []  # of steps that were not reported yet
+        self.reported_at = self.saved_at = self.resumed_at = time.perf_counter()
+        self.since_report = 0  # examples
+
+    # --- Epochs and steps -------------------------------------------------------------------------------------------
+    def run(self) -> Progress:
+        progress = self.progress
+        self._resume()
+        while progress.epoch < self.config.epochs and not self._is_done_early():
+            self.model.train()
+            for batch, examples in self._batches():
+                loss = self._learn(batch)
+                progress.position += examples
+                progress.step += 1
+                self._tell(loss, examples)
+                if self.reporter.should_stop():
+                    self._save()
+                    self.reporter.log("INFO", f"stopped in epoch {progress.epoch + 1}; the checkpoint is kept")
+                    raise Stopped
+                if time.perf_counter() - self.saved_at >= self.config.checkpoint_seconds:
+                    self._save()
+            self._flush()
+            self._end_epoch()
+        self._take_best()
+        progress.seconds = self._seconds()
+        return progress
+
+    def _batches(self) -> Iterator[tuple[Batch, int]]:
+        """What is left of this epoch: each batch on the CPU, and how many examples it has."""
+        progress = self.progress
+        order = order_of_epoch(self.work.items, seed=self.seed, epoch=progress.epoch)
+        chunks = [
+            order[begin:end]
+            for begin, end in _chunks(self.work.items, progress.position, self.chunk, self.work.least_part)
+        ]
+        loader = DataLoader(
+            _Chunks(self.work, chunks, progress.epoch),
+            batch_size=None,
+            num_workers=loader_processes(self.work.items),
+            pin_memory=self.compute.device.type == "cuda",
+            generator=torch.Generator(),  # it draws a seed for its processes: not from the model's generator
+        )
+        for chunk, batch in zip(chunks, loader, strict=True):
+            yield batch, len(chunk)
+
+    def _learn(self, batch: Batch) -> torch.Tensor:
+        """One step of the optimizer. The mean loss."""
+        progress, config = self.progress, self.config
+        factor = rate_at(progress.step, steps=self.steps, warmup_ratio=config.warmup_ratio, schedule=config.schedule)
+        for group in self.optimizer.param_groups:
+            group["lr"] = config.learning_rate * factor
+        while (loss := self._gradients(batch)) is None:
+            self._halve()
+        if config.gradient_clip is not None:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return loss
+
+    def _gradients(self, batch: Batch) -> torch.Tensor | None:
+        """Add up the gradients of the batch, part by part. Its mean loss; None where a part did not fit into memory."""
+        self.optimizer.zero_grad(set_to_none=True)
+        total = self.work.weight(batch)
+        sum_of_losses = torch.zeros((), device=self.compute.device)
+        try:
+            for part in _parts(batch, self.progress.part, self.work.least_part):
+                moved = {name: each.to(self.compute.device, non_blocking=True) for name, each in part.items()}
+                with self.compute.autocast():
+                    loss = self.work.loss(self.running, moved) / total
+                self.scaler.scale(loss).backward()
+                sum_of_losses += loss.detach()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None  # and with this frame goes what the part held
+        return sum_of_losses
+
+    def _halve(self) -> None:
+        part = self.progress.part
+        if part <= self.work.least_part:
+            raise TrainerError(
+                f"There is not enough memory for {part} of the {self.work.unit}; use a smaller model or smaller inputs.",
+                details={"batch_size": self.config.batch_size},
+            )
+        self.progress.part = max(part // 2, self.work.least_part)
+        if self.compute.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.reporter.log(
+            "WARN",
+            f"{part} {self.work.unit} at once do not fit into memory; going on with {self.progress.part}, "
+            f"whose gradients are added up to batches of {self.chunk}",
+        )
+
+    # --- What is told -----------------------------------------------------------------------------------------------
+    def _tell(self, loss: torch.Tensor, examples: int) -> None:
+        self.losses.append((self.progress.step, loss))
+        self.since_report += examples
+        if time.perf_counter() - self.reported_at >= REPORT_EVERY:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Report the losses of the last steps, and how fast they were."""
+        if not self.losses:
+            return
+        values = torch.stack([loss for _, loss in self.losses]).tolist()  # here the CPU waits for the GPU
+        for (step, _), value in zip(self.losses, values, strict=True):
+            if not math.isfinite(value):
+                raise TrainerError(
+                    f"The loss was {value} in step {step}: the training has diverged. Use a lower learning_rate"
+                    + (" or precision float32." if self.compute.autocast_type else "."),
+                    details={"step": step, "learning_rate": self.config.learning_rate},
+                )
+            self.reporter.metrics({"train_loss": value}, step=step)
+        now = time.perf_counter()
+        progress = self.progress
+        self.reporter.metrics(
+            {
+                "learning_rate": self.optimizer.param_groups[0]["lr"],
+                f"{self.work.unit}_per_second": self.since_report / max(now - self.reported_at, 1e-9),
+                "memory_mb": peak_memory_bytes(self.compute) / 1e6,
+            },
+            step=progress.step,
+        )
+        done = (progress.epoch + progress.position / self.work.items) / self.config.epochs
+        self.reporter.progress(
+            BEGIN + (END - BEGIN) * done,
+            f"epoch {min(progress.epoch + 1, self.config.epochs)} of {self.config.epochs}, loss {values[-1]:.4f}",
+        )
+        self.losses.clear()
+        self.since_report = 0
+        self.reported_at = now
+
+    def _end_epoch(self) -> None:
+        progress, work = self.progress, self.work
+        self.model.eval()
+        metrics = work.evaluate(self.running, self.compute, progress.part)
+        progress.epoch += 1
+        progress.position = 0
+        progress.history.append(metrics)
+        self.reporter.metrics({**metrics, "epoch": float(progress.epoch)}, step=progress.step)
+        told = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+        self.reporter.log("INFO", f"epoch {progress.epoch} of {self.config.epochs}: {told}")
+        value = metrics[work.watched]
+        sign = 1 if work.higher_is_better else -1
+        if progress.best is None or sign * value > sign * progress.best:
+            progress.best, progress.best_epoch = value, progress.epoch
+            checkpoint.save(
+                self.reporter.checkpoint() / BEST, {"model": self.model.state_dict()}, step=progress.step
+            )
+        self._save()
+        self.reported_at = time.perf_counter()  # the evaluation is no part of the speed
+
+    def _is_done_early(self) -> bool:
+        patience, progress = self.config.early_stopping, self.progress
+        if patience is None or progress.epoch - progress.best_epoch < patience or progress.best is None:
+            return False
+        self.reporter.log("INFO", f"stopped early: {patience} epochs without a better {self.work.watched}")
+        return True
+
+    # --- Checkpoints ------------------------------------------------------------------------------------------------
+    def _save(self) -> None:
+        self.progress.seconds = self._seconds()
+        self.resumed_at = time.perf_counter()
+        state = {
+            "fingerprint": self.fingerprint,
+            "progress": asdict(self.progress),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": random_state(),
+        }
+        checkpoint.save(self.reporter.checkpoint(), state, step=self.progress.step)
+        self.saved_at = time.perf_counter()
+
+    def _resume(self) -> None:
+        try:
+            state = checkpoint.newest(self.reporter.checkpoint())
+        except ModelProblem as problem:
+            self.reporter.log("WARN", f"{problem.message} The training begins anew.")
+            return
+        if state is None:
+            return
+        if state.get("fingerprint") != self.fingerprint:
+            self.reporter.log("WARN", "The checkpoint is of other data or hyperparameters; the training begins anew.")
+            return
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        restore_random_state(state["random"])
+        for name, value in state["progress"].items():
+            setattr(self.progress, name, value)
+        self.reporter.log(
+            "INFO", f"resumed in epoch {self.progress.epoch + 1} after step {self.progress.step} of {self.steps}"
+        )
+
+    def _take_best(self) -> None:
+        best = checkpoint.newest(self.reporter.checkpoint() / BEST)
+        if best is not None:
+            self.model.load_state_dict(best["model"])
+        self.model.eval()
+
+    def _seconds(self) -> float:
+        return self.progress.seconds + time.perf_counter() - self.resumed_at
+
+    def _compiled(self) -> nn.Module:
+        if not self.config.compile:
+            return self.model
+        self.reporter.log("INFO", "compiling the model; the first step takes long")
+        compiled: nn.Module = torch.compile(self.model)
+        return compiled
+
+
+class _Chunks(Dataset[Batch]):
+    """Batch by batch, for a loader that neither batches nor shuffles."""
+
+    def __init__(self, work: Work, chunks: Sequence[Sequence[int]], epoch: int) -> None:
+        self.work, self.chunks, self.epoch = work, chunks, epoch
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    def __getitem__(self, number: int) -> Batch:
+        return self.work.load(self.chunks[number], self.epoch)
+
+
+def _chunks(items: int, position: int, size: int, least: int) -> list[tuple[int, int]]:
+    """Stretches of `size` from `position` on; a last one of fewer than `least` joins the one before."""
+    edges = list(range(position, items, size)) + [items]
+    if len(edges) > 2 and edges[-1] - edges[-2] < least:
+        del edges[-2]
+    return list(zip(edges[:-1], edges[1:], strict=True))
+
+
+def _parts(batch: Mapping[str, torch.Tensor], size: int, least: int) -> Iterator[Batch]:
+    """The batch in even parts of about `size` examples, none of them with fewer than `least`."""
+    examples = len(next(iter(batch.values())))
+    count = max(min(math.ceil(examples / size), examples // least), 1)
+    edges = [examples * number // count for number in range(count + 1)]
+    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+        yield {name: each[begin:end] for name, each in batch.items()}
+
+
+def _optimizer(model: nn.Module, config: DeepConfig, compute: Compute) -> torch.optim.Optimizer:
+    trained = [each for each in model.parameters() if each.requires_grad]
+    groups = [
+        {"params": [each for each in trained if each.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [each for each in trained if each.ndim <= 1], "weight_decay": 0.0},  # biases and norms
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=compute.device.type == "cuda")
+
+
+def _scaler(compute: Compute) -> Any:
+    if hasattr(torch.amp, "GradScaler"):
+        return torch.amp.GradScaler(compute.device.type, enabled=compute.scales_gradients)
+    return torch.cuda.amp.GradScaler(enabled=compute.scales_gradients)  # torch before 2.3

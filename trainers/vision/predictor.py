@@ -1,0 +1,118 @@
+"""Answers for images, with a loaded model."""
+
+import base64
+import binascii
+import re
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from trainers.deep.device import Compute
+from trainers.protocol import DataProblem, TrainerError
+from trainers.vision.augment import middle
+from trainers.vision.pixels import decode, side_kept
+from trainers.vision.sources import MAX_IMAGE_BYTES, SUFFIXES, files_of
+from trainers.vision.work import normalised
+
+_DATA_URI = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
+BATCH = 32
+
+
+class ImagePredictor:
+    """Predicts the class of images: a file, a folder or zip of them, data URIs, base64, or {"image": …} rows."""
+
+    task = "image_classification"
+    columns = [{"name": "image", "kind": "image"}]
+
+    def __init__(self, model: nn.Module, classes: Sequence[str], size: int, compute: Compute) -> None:
+        self.model = model.to(compute.device)
+        self.classes, self.size, self.compute = list(classes), size, compute
+
+    def predict(self, rows: Any, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        return self.predict_input(rows, parameters)
+
+    def predict_input(self, input_data: Any, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """One prediction an image: {"label", "score"[, "probabilities"][, "top_k"][, "image"]}.
+
+        Raises:
+            DataProblem: something is no image; the message says which.
+        """
+        asked = dict(parameters or {})
+        named = list(_images(input_data))
+        if not named:
+            raise DataProblem("There are no images to predict on.")
+        answers: list[dict[str, Any]] = []
+        for begin in range(0, len(named), BATCH):
+            part = named[begin : begin + BATCH]
+            pixels = np.stack([self._pixels(name, content) for name, content in part])
+            for (name, _), row in zip(part, self._probabilities(pixels, asked), strict=True):
+                answers.append(({"image": name} if len(named) > 1 else {}) | self._answer(row, asked))
+        return answers
+
+    def _pixels(self, name: str, content: bytes) -> np.ndarray:
+        try:
+            return decode(content, side_kept(self.size))
+        except Exception as error:  # a decoder raises many things for a damaged file
+            if isinstance(error, TrainerError | MemoryError):
+                raise
+            raise DataProblem(f"{name} is no image that can be read.", details={"image": name}) from error
+
+    def _probabilities(self, pixels: np.ndarray, asked: Mapping[str, Any]) -> np.ndarray:
+        images = middle(torch.from_numpy(pixels).permute(0, 3, 1, 2), self.size).to(self.compute.device)
+        with torch.inference_mode(), self.compute.autocast():
+            logits = self.model(normalised(images)).float()
+        return (logits / float(asked.get("temperature") or 1.0)).softmax(dim=1).cpu().double().numpy()
+
+    def _answer(self, row: np.ndarray, asked: Mapping[str, Any]) -> dict[str, Any]:
+        best = int(row.argmax())
+        answer: dict[str, Any] = {"label": self.classes[best], "score": float(row[best])}
+        threshold = asked.get("confidence_threshold")
+        if threshold is not None and answer["score"] < threshold:
+            answer["label"] = None
+        if asked.get("probability"):
+            answer["probabilities"] = {name: float(value) for name, value in zip(self.classes, row, strict=True)}
+        if asked.get("top_k"):
+            order = np.argsort(-row, kind="stable")[: int(asked["top_k"])]
+            answer["top_k"] = [{"label": self.classes[place], "score": float(row[place])} for place in order]
+        return answer
+
+
+def _images(given: Any) -> "list[tuple[str, bytes]]":
+    """(how it is called, its bytes) of each image."""
+    if isinstance(given, Path):
+        if given.is_dir() or (zipfile.is_zipfile(given) and given.suffix.lower() not in SUFFIXES):
+            return files_of(given)
+        if given.stat().st_size > MAX_IMAGE_BYTES:
+            raise DataProblem(f"{given.name} is longer than {MAX_IMAGE_BYTES} bytes.")
+        return [(given.name, given.read_bytes())]
+    if isinstance(given, str):
+        return [("the image", _decoded(given, "the image"))]
+    if isinstance(given, Mapping):
+        return [("the image", _of_row(given, "the image"))]
+    if isinstance(given, list | tuple):
+        return [(f"image {number}", _of_row(each, f"image {number}")) for number, each in enumerate(given, 1)]
+    raise DataProblem("Give an image as a file, a data URI (data:image/png;base64,…), or a list of these.")
+
+
+def _of_row(row: Any, name: str) -> bytes:
+    if isinstance(row, Mapping):
+        row = row.get("image")
+    if not isinstance(row, str):
+        raise DataProblem(f'{name} is neither text nor {{"image": text}}.')
+    return _decoded(row, name)
+
+
+def _decoded(text: str, name: str) -> bytes:
+    match = _DATA_URI.match(text.strip())
+    body = text.strip()[match.end() :] if match else text
+    if len(body) > MAX_IMAGE_BYTES * 4 // 3 + 4:
+        raise DataProblem(f"{name} is longer than {MAX_IMAGE_BYTES} bytes.")
+    try:
+        return base64.b64decode("".join(body.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise DataProblem(f"{name} is no base64 text; give data:image/png;base64,… or a file.") from error
