@@ -20,6 +20,7 @@ from trainers.configs.logistic_regression import LogisticRegressionConfig
 from trainers.configs.noop import NoopConfig
 from trainers.configs.random_forest import RandomForestConfig
 from trainers.configs.svm import SVMConfig
+from trainers.configs.vision import AlexNetConfig, ResNetConfig, VGGConfig
 from trainers.protocol import ModelProblem, Predictor, Reporter, TrainerError, TrainResult
 
 MANIFEST = "model.json"
@@ -68,6 +69,30 @@ TRAINERS: dict[str, TrainerInfo] = {
             description="Linear classifier with probabilities: fast, and can be read. Classification only.",
             config=LogisticRegressionConfig,
             module="trainers.logistic_regression",
+        ),
+        TrainerInfo(
+            name="resnet",
+            framework="pytorch",
+            title="ResNet",
+            description="Residual network for images: the first choice for photos and small pictures alike.",
+            config=ResNetConfig,
+            module="trainers.vision.trainer",
+        ),
+        TrainerInfo(
+            name="vgg",
+            framework="pytorch",
+            title="VGG",
+            description="Plain deep convolutional network for images: large, simple, slow.",
+            config=VGGConfig,
+            module="trainers.vision.trainer",
+        ),
+        TrainerInfo(
+            name="alexnet",
+            framework="pytorch",
+            title="AlexNet",
+            description="The classic small convolutional network for images: fast.",
+            config=AlexNetConfig,
+            module="trainers.vision.trainer",
         ),
         TrainerInfo(
             name="noop",
