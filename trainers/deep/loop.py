@@ -6,6 +6,7 @@ and the place in the epoch's order come from the checkpoint, the order itself an
 
 import math
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -29,6 +30,7 @@ from trainers.deep.schedule import rate_at
 from trainers.protocol import ModelProblem, Reporter, Stopped, TrainerError
 
 REPORT_EVERY = 0.2  # seconds; each look at a loss waits for the GPU
+RETOLD = 5.0  # seconds before a checkpoint whose losses a resumed training tells again: a kill may have swallowed them
 BEGIN, END = 0.02, 0.98  # of the bar: before lies the data, behind the model's files
 BEST = "best"
 
@@ -102,6 +104,7 @@ class _Loop:
         self.losses: list[tuple[int, torch.Tensor]] = []  # of steps that were not reported yet
         self.reported_at = self.saved_at = self.resumed_at = time.perf_counter()
         self.since_report = 0  # examples
+        self.told: deque[tuple[float, int, float]] = deque()  # (when, step, loss) of the last RETOLD seconds
 
     # --- Epochs and steps -------------------------------------------------------------------------------------------
     def run(self) -> Progress:
@@ -120,7 +123,6 @@ class _Loop:
                     raise Stopped
                 if time.perf_counter() - self.saved_at >= self.config.checkpoint_seconds:
                     self._save()
-            self._flush()
             self._end_epoch()
         self._take_best()
         progress.seconds = self._seconds()
@@ -213,7 +215,10 @@ class _Loop:
                     details={"step": step, "learning_rate": self.config.learning_rate},
                 )
             self.reporter.metrics({"train_loss": value}, step=step)
+            self.told.append((time.perf_counter(), step, value))
         now = time.perf_counter()
+        while self.told[0][0] < now - RETOLD:
+            self.told.popleft()
         progress = self.progress
         self.reporter.metrics(
             {
@@ -234,6 +239,7 @@ class _Loop:
 
     def _end_epoch(self) -> None:
         progress, work = self.progress, self.work
+        self._flush()
         self.model.eval()
         metrics = work.evaluate(self.running, self.compute, progress.part)
         progress.epoch += 1
@@ -261,6 +267,7 @@ class _Loop:
 
     # --- Checkpoints ------------------------------------------------------------------------------------------------
     def _save(self) -> None:
+        self._flush()
         self.progress.seconds = self._seconds()
         self.resumed_at = time.perf_counter()
         state = {
@@ -270,6 +277,7 @@ class _Loop:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "random": random_state(),
+            "told": [(step, value) for _, step, value in self.told],
         }
         checkpoint.save(self.reporter.checkpoint(), state, step=self.progress.step)
         self.saved_at = time.perf_counter()
@@ -291,6 +299,8 @@ class _Loop:
         restore_random_state(state["random"])
         for name, value in state["progress"].items():
             setattr(self.progress, name, value)
+        for step, value in state["told"]:
+            self.reporter.metrics({"train_loss": value}, step=step)
         self.reporter.log(
             "INFO", f"resumed in epoch {self.progress.epoch + 1} after step {self.progress.step} of {self.steps}"
         )

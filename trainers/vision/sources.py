@@ -94,10 +94,10 @@ class _Folder:
             raise FileNotFoundError(name)
         return path
 
-    def read(self, name: str, limit: int = MAX_IMAGE_BYTES) -> bytes:
-        """Raises OSError (also where it is longer than `limit`)."""
+    def read(self, name: str, limit: int | None = None) -> bytes:
+        """Raises OSError, also where it is longer than `limit` (that of an image, where none is given)."""
         with self.local(name).open("rb") as file:
-            return _bounded(file, name, limit)
+            return _bounded(file, name, limit or MAX_IMAGE_BYTES)
 
 
 class _Archive:
@@ -118,14 +118,14 @@ class _Archive:
     def list(self) -> list[str]:
         return sorted(self._infos)
 
-    def read(self, name: str, limit: int = MAX_IMAGE_BYTES) -> bytes:
+    def read(self, name: str, limit: int | None = None) -> bytes:
         """Raises OSError."""
         info = self._infos.get(PurePosixPath(name).as_posix())
         if info is None:
             raise FileNotFoundError(name)
         try:
             with self._zip().open(info) as file:
-                return _bounded(file, name, limit)
+                return _bounded(file, name, limit or MAX_IMAGE_BYTES)
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:  # damaged, or encrypted
             raise OSError(f"{name}: {error}") from error
 

@@ -22,7 +22,7 @@ def start_from(model: nn.Module, path: Path, reporter: Reporter) -> None:
     fitting = {name: tensor for name, tensor in given.items() if name in wanted and tensor.shape == wanted[name].shape}
     missing = [name for name in wanted if name not in given]
     unknown = [name for name in given if name not in wanted]
-    odd = [name for name in given if name in wanted and name not in fitting]
+    odd = [name for name in wanted if name in given and name not in fitting]
     head = str(model.head)
     elsewhere = [name for name in odd if not name.startswith((head, "conv1.", "features.0.", "classifier."))]
     if missing or unknown or elsewhere:

@@ -94,7 +94,7 @@ def test_names_in_a_zip_are_names_only(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
         for name in ("../../a/1.png", "/b/1.png", "c/1.png", "d/1.png"):
             archive.writestr(name, png(picture("disc", 1)))
-    assert [name for name, _ in files_of(tmp_path / "evil.zip")] == ["../../a/1.png", "c/1.png", "d/1.png"]
+    assert [name for name, _ in files_of(tmp_path / "evil.zip")] == ["c/1.png", "d/1.png"]
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["evil.zip"]
 
 
