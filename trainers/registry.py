@@ -20,6 +20,7 @@ from trainers.configs.logistic_regression import LogisticRegressionConfig
 from trainers.configs.noop import NoopConfig
 from trainers.configs.random_forest import RandomForestConfig
 from trainers.configs.svm import SVMConfig
+from trainers.configs.text import GPTConfig, TransformerConfig
 from trainers.configs.vision import AlexNetConfig, ResNetConfig, VGGConfig
 from trainers.protocol import ModelProblem, Predictor, Reporter, TrainerError, TrainResult
 
@@ -93,6 +94,22 @@ TRAINERS: dict[str, TrainerInfo] = {
             description="The classic small convolutional network for images: fast.",
             config=AlexNetConfig,
             module="trainers.vision.trainer",
+        ),
+        TrainerInfo(
+            name="gpt",
+            framework="pytorch",
+            title="GPT",
+            description="Language model in GPT-2's shape, trained from nothing on your text; goes on with a prompt.",
+            config=GPTConfig,
+            module="trainers.text.language",
+        ),
+        TrainerInfo(
+            name="transformer",
+            framework="pytorch",
+            title="Transformer",
+            description="Language model in Llama's shape, trained from nothing on your text; goes on with a prompt.",
+            config=TransformerConfig,
+            module="trainers.text.language",
         ),
         TrainerInfo(
             name="noop",

@@ -252,9 +252,7 @@ class _Loop:
         sign = 1 if work.higher_is_better else -1
         if progress.best is None or sign * value > sign * progress.best:
             progress.best, progress.best_epoch = value, progress.epoch
-            checkpoint.save(
-                self.reporter.checkpoint() / BEST, {"model": self.model.state_dict()}, step=progress.step
-            )
+            checkpoint.save(self.reporter.checkpoint() / BEST, {"model": self.model.state_dict()}, step=progress.step)
         self._save()
         self.reported_at = time.perf_counter()  # the evaluation is no part of the speed
 

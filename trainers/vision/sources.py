@@ -158,7 +158,9 @@ def _in_tree(tree: _Tree, columns: tuple[str | None, str | None]) -> Examples:
     tables = [name for name in names if PurePosixPath(name).suffix.lower() in TABLES]
     if tables:
         if len(tables) > 1:
-            raise DataProblem(f"There are several tables ({', '.join(tables[:5])}): leave the one that names the images.")
+            raise DataProblem(
+                f"There are several tables ({', '.join(tables[:5])}): leave the one that names the images."
+            )
         return _table(tree.read(tables[0], limit=1024**3), tables[0], tree, columns)
     parquet = [name for name in names if name.lower().endswith(".parquet")]
     if parquet and isinstance(tree, _Folder):
@@ -187,7 +189,10 @@ def _table(content: bytes, name: str, tree: _Tree, columns: tuple[str | None, st
     """A table of paths (in the folder that the table lies in) and labels."""
     try:
         table = pl.read_csv(
-            io.BytesIO(content), separator="\t" if name.endswith(".tsv") else ",", infer_schema=False, truncate_ragged_lines=True
+            io.BytesIO(content),
+            separator="\t" if name.endswith(".tsv") else ",",
+            infer_schema=False,
+            truncate_ragged_lines=True,
         )
     except PolarsError as error:
         raise DataProblem(f'"{name}" cannot be read as a table: {str(error).splitlines()[0]}') from error
@@ -212,7 +217,9 @@ def _parquet(paths: Sequence[Path], columns: tuple[str | None, str | None]) -> E
     except (PolarsError, OSError) as error:
         raise DataProblem(f"The Parquet file cannot be read: {str(error).splitlines()[0]}") from error
     held = [name for name, kind in table.schema.items() if kind == pl.Binary or isinstance(kind, pl.Struct)]
-    image_column, label_column = _columns(table.columns, (columns[0] or next(iter(held), None), columns[1]), paths[0].name)
+    image_column, label_column = _columns(
+        table.columns, (columns[0] or next(iter(held), None), columns[1]), paths[0].name
+    )
     images = table[image_column]
     if isinstance(images.dtype, pl.Struct):
         if "bytes" not in images.struct.fields:
@@ -260,7 +267,9 @@ def _idx(tree: _Tree, image_files: Sequence[str]) -> Examples:
     for name in image_files:
         plain = name.removesuffix(".gz")
         wanted = [plain.replace("images-idx3", "labels-idx1"), plain.replace("images.idx3", "labels.idx1")]
-        label_file = next((each for base in wanted for each in (base, f"{base}.gz") if each in known and base != plain), None)
+        label_file = next(
+            (each for base in wanted for each in (base, f"{base}.gz") if each in known and base != plain), None
+        )
         if label_file is None:
             raise DataProblem(f'The labels of "{name}" are missing: "{wanted[0]}" is looked for beside it.')
         images = _idx_array(tree, name, dimensions=3)
@@ -288,7 +297,9 @@ def _idx_array(tree: _Tree, name: str, *, dimensions: int) -> np.ndarray:
                 content = _bounded(file, name, MAX_IDX_BYTES)
         header = struct.unpack_from(f">4B{dimensions}I", content)
         shape = header[4:]
-        if header[:4] != (0, 0, 8, dimensions) or len(content) != 4 + 4 * dimensions + int(np.prod(shape, dtype=object)):
+        if header[:4] != (0, 0, 8, dimensions) or len(content) != 4 + 4 * dimensions + int(
+            np.prod(shape, dtype=object)
+        ):
             raise ValueError("its header does not fit its length")
     except (OSError, EOFError, struct.error, ValueError) as error:
         raise DataProblem(f'"{name}" is no whole IDX file: {error}') from error

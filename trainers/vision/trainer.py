@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from trainers.configs.vision import AlexNetConfig, ResNetConfig, VGGConfig, VisionConfig
-from trainers.deep import device, scores
+from trainers.deep import device, scores, store
 from trainers.deep.loop import END, fit
 from trainers.protocol import ConfigProblem, DataProblem, ModelProblem, Reporter, TrainResult
-from trainers.vision import pixels, store
+from trainers.vision import pixels
 from trainers.vision.alexnet import AlexNet
 from trainers.vision.augment import Augmentation
 from trainers.vision.predictor import ImagePredictor
@@ -119,8 +119,8 @@ def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) 
 
 def load(folder: Path, manifest: Mapping[str, Any]) -> ImagePredictor:
     """The model that `train` saved. Raises ModelProblem."""
-    model, classes, size = store.load(folder, manifest, build)
-    return ImagePredictor(model, classes, size, device.choose())
+    model = store.load(folder, manifest, build)
+    return ImagePredictor(model, manifest["classes"], int(manifest["image_size"]), device.choose())
 
 
 # --- Model -----------------------------------------------------------------------------------------------------------

@@ -69,7 +69,9 @@ class StoppedAfter(Recorder):
 
 
 def trained(recorder: Recorder, work: Spirals | None = None, **fields: object) -> tuple[loop.Progress, Spirals]:
-    config = DeepConfig.model_validate({"epochs": 4, "batch_size": 16, "learning_rate": 0.02, "precision": "float32", **fields})
+    config = DeepConfig.model_validate(
+        {"epochs": 4, "batch_size": 16, "learning_rate": 0.02, "precision": "float32", **fields}
+    )
     device.seed_everything(5)
     work = work or Spirals()
     return loop.fit(work, config, device.choose("cpu"), recorder, seed=5, fingerprint="this"), work
@@ -186,7 +188,9 @@ def test_it_learns_and_tells(recorder: Recorder) -> None:
     progress, _ = trained(recorder, epochs=60)
     assert progress.best is not None and progress.best > 0.9
     assert recorder.steps("train_loss") == list(range(1, 60 * 6 + 1))
-    assert {"learning_rate", "points_per_second", "memory_mb"} <= {name for _, values in recorder.points for name in values}
+    assert {"learning_rate", "points_per_second", "memory_mb"} <= {
+        name for _, values in recorder.points for name in values
+    }
     assert recorder.fractions == sorted(recorder.fractions)
 
 

@@ -111,7 +111,9 @@ class Evil:
 
 
 @pytest.mark.parametrize("content", ["evil", "whole model", "other", "nothing"])
-def test_a_file_that_is_not_weights_alone_is_refused_and_not_run(tmp_path: Path, recorder: Recorder, content: str) -> None:
+def test_a_file_that_is_not_weights_alone_is_refused_and_not_run(
+    tmp_path: Path, recorder: Recorder, content: str
+) -> None:
     path = tmp_path / "weights.pth"
     made = {"evil": Evil(), "whole model": nn.Linear(2, 2), "other": nn.Linear(2, 2).state_dict()}
     if content == "nothing":

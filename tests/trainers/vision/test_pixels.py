@@ -78,7 +78,9 @@ def test_corrupt_files_below_one_percent_are_named_and_left_out(
     assert recorder.fractions[-1] == pytest.approx(0.1)
 
 
-def test_from_one_percent_on_they_are_fatal(class_folders: Callable[..., Path], tmp_path: Path, recorder: Recorder) -> None:
+def test_from_one_percent_on_they_are_fatal(
+    class_folders: Callable[..., Path], tmp_path: Path, recorder: Recorder
+) -> None:
     root = class_folders(10)
     (root / "disc" / "7.png").write_bytes(b"no image")
     with pytest.raises(DataProblem, match="1 of 20 images cannot be read: disc/7.png. Mend or remove them."):

@@ -58,7 +58,9 @@ def test_a_zip_of_either_with_the_folder_that_was_zipped(class_folders: Callable
 
 def test_a_table_of_paths_beside_the_images(class_folders: Callable[..., Path]) -> None:
     root = class_folders(2)
-    rows = [f"{kind}/{number}.png,{kind.upper()},{split}" for kind in KINDS for number, split in ((0, "train"), (1, "val"))]
+    rows = [
+        f"{kind}/{number}.png,{kind.upper()},{split}" for kind in KINDS for number, split in ((0, "train"), (1, "val"))
+    ]
     (root / "list.csv").write_text("file_name,label,split\n" + "\n".join(rows))
     for path in (root / "list.csv", root):
         found = find(path)

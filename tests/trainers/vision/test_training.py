@@ -60,7 +60,10 @@ def test_it_answers_for_images_in_every_form(trained: tuple[TrainResult, Recorde
     assert predictor.predict_input(data_uri(cross))[0]["label"] == "cross"
     assert predictor.predict_input(base64.b64encode(png(disc)).decode())[0]["label"] == "disc"
     assert predictor.predict_input({"image": data_uri(disc)})[0]["label"] == "disc"
-    assert [each["label"] for each in predictor.predict_input([data_uri(disc), {"image": data_uri(cross)}])] == ["disc", "cross"]
+    assert [each["label"] for each in predictor.predict_input([data_uri(disc), {"image": data_uri(cross)}])] == [
+        "disc",
+        "cross",
+    ]
     both = predictor.predict_input(tmp_path / "both.zip")
     assert [(each["image"], each["label"]) for each in both] == [("a.png", "disc"), ("b.jpg", "cross")]
 
@@ -77,7 +80,9 @@ def test_parameters_of_an_inference(trained: tuple[TrainResult, Recorder]) -> No
     assert predictor.predict_input(image, {"confidence_threshold": 1.0, "temperature": 100.0})[0]["label"] is None
 
 
-@pytest.mark.parametrize("given", ["", "hello", 7, {"image": 3}, [], ["data:image/png;base64,AAAA"], {"x": "y"}, [[[]]]])
+@pytest.mark.parametrize(
+    "given", ["", "hello", 7, {"image": 3}, [], ["data:image/png;base64,AAAA"], {"x": "y"}, [[[]]]]
+)
 def test_what_is_no_image_is_refused_in_words(trained: tuple[TrainResult, Recorder], given: Any) -> None:
     with pytest.raises(DataProblem):
         registry.load(trained[0].folder).predict_input(given)
@@ -105,7 +110,9 @@ class Interrupted(Recorder):
         return self.asked >= self.stop_at
 
 
-def test_a_resumed_training_has_the_losses_of_an_uninterrupted_one(class_folders: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_resumed_training_has_the_losses_of_an_uninterrupted_one(
+    class_folders: Callable[..., Path], tmp_path: Path
+) -> None:
     data = class_folders(12)
     settings = {"epochs": 2, "augment": "strong", "dropout_rate": 0.3, "depth": 18}
     whole = Recorder(tmp_path / "whole")
@@ -117,7 +124,9 @@ def test_a_resumed_training_has_the_losses_of_an_uninterrupted_one(class_folders
     train("resnet", data, second, tmp_path / "c", **settings)
 
     def curve(*recorders: Recorder) -> dict[int, float]:
-        return {step: values["train_loss"] for each in recorders for step, values in each.points if "train_loss" in values}
+        return {
+            step: values["train_loss"] for each in recorders for step, values in each.points if "train_loss" in values
+        }
 
     assert "resumed in epoch" in second.text()
     assert curve(first, second) == pytest.approx(curve(whole), abs=1e-5)
@@ -125,7 +134,9 @@ def test_a_resumed_training_has_the_losses_of_an_uninterrupted_one(class_folders
 
 @pytest.mark.full
 @pytest.mark.parametrize("model_type", ["vgg", "alexnet"])
-def test_the_other_networks_learn_too(class_folders: Callable[..., Path], recorder: Recorder, tmp_path: Path, model_type: str) -> None:
+def test_the_other_networks_learn_too(
+    class_folders: Callable[..., Path], recorder: Recorder, tmp_path: Path, model_type: str
+) -> None:
     result = train(model_type, class_folders(60), recorder, tmp_path / "out", epochs=12, learning_rate=0.0005)
     assert result.metrics["accuracy"] > 0.85
 

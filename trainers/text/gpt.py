@@ -1,0 +1,57 @@
+"""`gpt`: GPT-2's architecture (Radford et al. 2019): learned positions, norms before each block, tied embeddings."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Block(nn.Module):
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.norm_1 = nn.LayerNorm(width)
+        self.query_key_value = nn.Linear(width, 3 * width)
+        self.attended = nn.Linear(width, width)
+        self.norm_2 = nn.LayerNorm(width)
+        self.widened = nn.Linear(width, 4 * width)
+        self.narrowed = nn.Linear(4 * width, width)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, length, width = x.shape
+        split = self.query_key_value(self.norm_1(x)).view(batch, length, 3, self.heads, width // self.heads)
+        query, key, value = split.permute(2, 0, 3, 1, 4)
+        drop = self.dropout if self.training else 0.0
+        seen = F.scaled_dot_product_attention(query, key, value, dropout_p=drop, is_causal=True)
+        x = x + self.drop(self.attended(seen.transpose(1, 2).reshape(batch, length, width)))
+        return x + self.drop(self.narrowed(F.gelu(self.widened(self.norm_2(x)), approximate="tanh")))
+
+
+class GPT(nn.Module):
+    """(N, T) token numbers -> (N, T, vocabulary) logits of each next token; T up to `context`."""
+
+    def __init__(self, vocabulary: int, context: int, layers: int, heads: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.context = context
+        self.tokens = nn.Embedding(vocabulary, width)
+        self.positions = nn.Embedding(context, width)
+        self.drop = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+        for block in self.blocks:  # what is added to the stream by each layer, so that their sum keeps its size
+            nn.init.normal_(block.attended.weight, std=0.02 / math.sqrt(2 * layers))
+            nn.init.normal_(block.narrowed.weight, std=0.02 / math.sqrt(2 * layers))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        places = torch.arange(tokens.shape[1], device=tokens.device)
+        x = self.drop(self.tokens(tokens) + self.positions(places))
+        for block in self.blocks:
+            x = block(x)
+        return F.linear(self.norm(x), self.tokens.weight)
