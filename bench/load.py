@@ -82,6 +82,10 @@ class Load:
         ordered = sorted(self.times)
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
+    def fail_on_errors(self) -> None:
+        if self.errors:
+            raise SystemExit(f"{len(self.errors)} requests failed, e.g. {self.errors[0]}")
+
 
 Step = Callable[[Connection], Awaitable[Any]]
 

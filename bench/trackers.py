@@ -1,5 +1,6 @@
 """The tracking servers that bench/tracking.py compares, each behind the same few calls: this platform, and MLflow."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -18,7 +19,8 @@ from urllib.parse import quote, urlencode
 
 import psycopg
 
-from bench.load import Connection
+from bench.fill_mlflow import TABLE_METRICS, series_value, table_value
+from bench.load import Connection, Step, drive
 from bench.platform import ROOT, platform
 
 MLFLOW = ("mlflow==3.17.2", "uvloop==0.23.0", "httptools", "psycopg2-binary")
@@ -41,12 +43,15 @@ class Tracker(Protocol):
     name: str
     address: str
     sdk_python: str
+    store: str  # whose it is: two servers with the same store have the same runs
 
     def connect(self) -> Connection: ...
     async def new_project(self, connection: Connection, name: str) -> Any: ...
     async def new_run(self, connection: Connection, project: Any, name: str) -> Any: ...
     async def log_point(self, connection: Connection, run: Any, metric: str, step: int, value: float) -> None: ...
     async def log_batch(self, connection: Connection, run: Any, points: Points) -> None: ...
+    async def fill_series(self, project: Any, points: int) -> Any: ...  # a run with the series `loss`
+    async def fill_table(self, project: Any, runs: int) -> None: ...
     def batch_request(self, run: Any, points: Points) -> tuple[str, bytes]: ...  # its path and body
     async def chart(self, connection: Connection, run: Any, metric: str) -> int: ...
     async def history(self, connection: Connection, run: Any, metric: str) -> int: ...
@@ -61,7 +66,7 @@ class Ours:
     sdk_python = sys.executable
 
     def __init__(self, name: str, address: str, token: str, database: str, data: Path) -> None:
-        self.name, self.address, self.token = name, address, token
+        self.name, self.address, self.token, self.store = name, address, token, name
         self._database, self._data = database, data
 
     def connect(self) -> Connection:
@@ -88,6 +93,29 @@ class Ours:
             columns["steps"].append(step)
             columns["values"].append(value)
         return f"/metrics/{run}/batch", json.dumps({"series": series}).encode()
+
+    async def fill_series(self, project: int, points: int) -> int:
+        async with self.connect() as connection:
+            run = await self.new_run(connection, project, "long")
+
+        def batch(start: int) -> Step:
+            rows = [("loss", step, series_value(step)) for step in range(start, min(start + BATCH, points))]
+            return lambda connection: self.log_batch(connection, run, rows)
+
+        load = await drive(self.connect, [map(batch, range(0, points, BATCH))])
+        load.fail_on_errors()
+        return run
+
+    async def fill_table(self, project: int, runs: int) -> None:
+        def make(number: int) -> Step:
+            async def step(connection: Connection) -> None:
+                run = await self.new_run(connection, project, f"run {number}")
+                await self.log_batch(connection, run, [(name, 0, table_value(number)) for name in TABLE_METRICS])
+
+            return step
+
+        load = await drive(self.connect, [map(make, range(part, runs, 4)) for part in range(4)])
+        load.fail_on_errors()
 
     async def chart(self, connection: Connection, run: int, metric: str) -> int:
         path = f"/metrics/{run}/history/{quote(metric)}?max_points=2000"
@@ -119,8 +147,8 @@ class Ours:
 class MLflow:
     """MLflow's server, tuned: uvloop and httptools."""
 
-    def __init__(self, name: str, address: str, python: str, database: str, file: Path) -> None:
-        self.name, self.address, self.sdk_python = name, address, python
+    def __init__(self, name: str, address: str, python: str, store: str, database: str, file: Path) -> None:
+        self.name, self.address, self.sdk_python, self.store = name, address, python, store
         self._database, self._file = database, file
 
     def connect(self) -> Connection:
@@ -152,6 +180,21 @@ class MLflow:
         now = _milliseconds()
         metrics = [{"key": key, "value": value, "timestamp": now, "step": step} for key, step, value in points]
         return "/api/2.0/mlflow/runs/log-batch", json.dumps({"run_id": run, "metrics": metrics}).encode()
+
+    async def fill_series(self, project: str, points: int) -> str:
+        return await self._fill("series", project, points)
+
+    async def fill_table(self, project: str, runs: int) -> None:
+        await self._fill("runs", project, runs)
+
+    async def _fill(self, what: str, project: str, count: int) -> str:
+        # -P: with the script's folder on the path, bench/platform.py would be the `platform` that libraries import.
+        command = [self.sdk_python, "-P", str(ROOT / "bench" / "fill_mlflow.py"), self.store, what, project, str(count)]
+        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        said, _ = await process.communicate()
+        if process.returncode:
+            raise SystemExit(f"{self.name}: its database could not be filled")
+        return said.decode().strip()
 
     async def chart(self, connection: Connection, run: str, metric: str) -> int:
         # What its page asks for: a sample of at most 320 points.
@@ -195,28 +238,40 @@ def ours(name: str, database: str = "") -> Iterator[Ours]:
 
 
 @contextlib.contextmanager
-def mlflow(name: str, python: str, port: int, workers: int, database: str = "") -> Iterator[MLflow]:
+def mlflow(name: str, python: str, port: int, workers: Sequence[int], database: str = "") -> Iterator[list[MLflow]]:
+    """Its servers, one for each number of workers, on the same store: they are asked in turn, not at once."""
     folder = Path(tempfile.mkdtemp(prefix="bench-mlflow-"))
     store = database.replace("postgres://", "postgresql+psycopg2://") or f"sqlite:///{folder / 'mlflow.db'}"
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        servers = []
+        for offset, count in enumerate(workers):
+            address = stack.enter_context(_mlflow_server(folder, python, port + offset, count, store))
+            label = f"mlflow-{count} {name}"
+            servers.append(MLflow(label, address, python, store, database, folder / "mlflow.db"))
+        yield servers
+
+
+@contextlib.contextmanager
+def _mlflow_server(folder: Path, python: str, port: int, workers: int, store: str) -> Iterator[str]:
     command = [python, "-m", "mlflow", "server", "--backend-store-uri", store]
     command += ["--default-artifact-root", str(folder / "artifacts"), "--host", "127.0.0.1", "--port", str(port)]
     command += ["--workers", str(workers), "--uvicorn-opts", "--loop uvloop --http httptools --log-level warning"]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     environment.pop("DATABASE_URL", None)
-    with (folder / "log").open("wb") as log:
+    with (folder / f"log-{workers}").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
     address = f"http://127.0.0.1:{port}"
     try:
         deadline = time.monotonic() + START_SECONDS
         while not _answers(f"{address}/health"):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"MLflow does not start:\n{(folder / 'log').read_text()[-3000:]}")
+                raise SystemExit(f"MLflow does not start:\n{(folder / f'log-{workers}').read_text()[-3000:]}")
             time.sleep(0.2)
-        yield MLflow(name, address, python, database, folder / "mlflow.db")
+        yield address
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def mlflow_python() -> str:
