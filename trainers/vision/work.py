@@ -15,6 +15,11 @@ from trainers.vision.augment import Augmentation, middle
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
+def channels_first(images: np.ndarray) -> torch.Tensor:
+    """(n, h, w, 3) -> (n, 3, h, w), as torch's layers want images."""
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+
+
 def normalised(images: torch.Tensor) -> torch.Tensor:
     """(n, 3, h, w) unsigned bytes -> floats of about zero mean and unit variance, on the same device."""
     mean = torch.tensor(MEAN, device=images.device)[:, None, None]
@@ -55,7 +60,7 @@ class ImageWork:
     def load(self, indices: Sequence[int], epoch: int) -> Batch:
         places = self._train[list(indices)]
         images = self._augmentation.batch(self._pixels[places], places.tolist(), seed=self._seed, epoch=epoch)
-        return {"images": images, "labels": torch.from_numpy(self._labels[places])}
+        return {"images": channels_first(images), "labels": torch.from_numpy(self._labels[places])}
 
     def weight(self, batch: Batch) -> float:
         if self._weights is None:
@@ -87,8 +92,8 @@ class ImageWork:
         size = self._augmentation.size
         with torch.inference_mode():
             for begin in range(0, len(places), batch_size):
-                images = torch.from_numpy(self._pixels[places[begin : begin + batch_size]]).permute(0, 3, 1, 2)
+                images = channels_first(middle(self._pixels[places[begin : begin + batch_size]], size))
                 with compute.autocast():
-                    logits = model(normalised(middle(images, size).to(compute.device)))
+                    logits = model(normalised(images.to(compute.device)))
                 found.append(logits.float().softmax(dim=1).cpu().numpy())
         return np.concatenate(found)

@@ -101,7 +101,7 @@ def test_augmentation_depends_on_seed_epoch_and_image_only() -> None:
         change = Augmentation(strength, True, 32)
         together = change.batch(images, [0, 1, 2, 3, 4, 5], seed=1, epoch=2)
         alone = change.batch(images[4:5], [4], seed=1, epoch=2)
-        assert together.shape == (6, 3, 32, 32)
+        assert together.shape == (6, 32, 32, 3)
         assert (together[4] == alone[0]).all()
         other = change.batch(images, [0, 1, 2, 3, 4, 5], seed=1, epoch=3)
         assert (together == other).all() == (strength == "none")
