@@ -1,23 +1,18 @@
-"""Answers for images, with a loaded model."""
+"""Answers for images, with a loaded model of any framework."""
 
 import base64
 import binascii
 import re
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
-from trainers.deep.device import Compute
 from trainers.protocol import DataProblem, TrainerError
-from trainers.vision.augment import middle
 from trainers.vision.pixels import decode, side_kept
 from trainers.vision.sources import MAX_IMAGE_BYTES, SUFFIXES, files_of
-from trainers.vision.work import normalised
 
 _DATA_URI = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 BATCH = 32
@@ -29,9 +24,9 @@ class ImagePredictor:
     task = "image_classification"
     columns = [{"name": "image", "kind": "image"}]
 
-    def __init__(self, model: nn.Module, classes: Sequence[str], size: int, compute: Compute) -> None:
-        self.model = model.to(compute.device)
-        self.classes, self.size, self.compute = list(classes), size, compute
+    def __init__(self, logits: Callable[[np.ndarray], np.ndarray], classes: Sequence[str], size: int) -> None:
+        """`logits`: (n, side, side, 3) unsigned bytes, the side being `side_kept(size)`, -> (n, classes)."""
+        self.logits, self.classes, self.size = logits, list(classes), size
 
     def predict(self, rows: Any, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         return self.predict_input(rows, parameters)
@@ -63,10 +58,9 @@ class ImagePredictor:
             raise DataProblem(f"{name} is no image that can be read.", details={"image": name}) from error
 
     def _probabilities(self, pixels: np.ndarray, asked: Mapping[str, Any]) -> np.ndarray:
-        images = middle(torch.from_numpy(pixels).permute(0, 3, 1, 2), self.size).to(self.compute.device)
-        with torch.inference_mode(), self.compute.autocast():
-            logits = self.model(normalised(images)).float()
-        return (logits / float(asked.get("temperature") or 1.0)).softmax(dim=1).cpu().double().numpy()
+        scaled = self.logits(pixels).astype(np.float64) / float(asked.get("temperature") or 1.0)
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
 
     def _answer(self, row: np.ndarray, asked: Mapping[str, Any]) -> dict[str, Any]:
         best = int(row.argmax())

@@ -1,9 +1,7 @@
 """`resnet`, `vgg`, `alexnet`: image classification in plain torch."""
 
-import hashlib
-import json
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +12,16 @@ from torch import nn
 from trainers.configs.vision import AlexNetConfig, ResNetConfig, VGGConfig, VisionConfig
 from trainers.deep import device, scores, store
 from trainers.deep.loop import END, fit
-from trainers.protocol import ConfigProblem, DataProblem, ModelProblem, Reporter, TrainResult
-from trainers.vision import pixels
+from trainers.protocol import ModelProblem, Reporter, TrainResult
 from trainers.vision.alexnet import AlexNet
-from trainers.vision.augment import Augmentation
+from trainers.vision.augment import middle
+from trainers.vision.data import class_weights, fingerprint, names_of_outputs, prepare
+from trainers.vision.pixels import SMALL
 from trainers.vision.predictor import ImagePredictor
 from trainers.vision.resnet import ResNet
-from trainers.vision.sources import Examples, counts, find
 from trainers.vision.vgg import VGG
 from trainers.vision.weights import start_from
-from trainers.vision.work import ImageWork
+from trainers.vision.work import ImageWork, channels_first, normalised
 
 READ = 0.02  # of the bar
 MODEL_TYPES: dict[type[VisionConfig], str] = {ResNetConfig: "resnet", VGGConfig: "vgg", AlexNetConfig: "alexnet"}
@@ -36,54 +34,45 @@ def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) 
     reporter.log("INFO", f"computes on {compute.name}, seed {seed}")
 
     # Data
-    examples = find(data_path, image_column=config.image_column, label_column=config.label_column)
-    classes = _classes(examples, config, reporter)
-    size, grey = pixels.look(examples)
-    size = max(config.image_size or size, 32 if isinstance(config, VGGConfig) else 28)
-    images, readable = pixels.decode_all(examples, pixels.side_kept(size), out, reporter, upto=READ)
-    labels = np.array([classes.index(label) for label in examples.labels], np.int64)
-    train_places, val_places, test_places = _split(examples, labels, readable, config, seed)
-    reporter.log(
-        "INFO",
-        f"{len(train_places)} images to learn from, {len(val_places)} held out, {len(classes)} classes, "
-        f"{size} x {size} pixels",
-    )
+    smallest = 32 if isinstance(config, VGGConfig) else 28
+    images = prepare(config, data_path, out, reporter, seed=seed, smallest=smallest, upto=READ)
 
     # Model
     device.seed_everything(seed)
-    small = size <= pixels.SMALL
+    small = images.size <= SMALL
     if small:
         reporter.log("INFO", "small images: the network's first layer keeps their size")
-    outputs = config.num_classes or len(classes)
+    outputs = config.num_classes or len(images.classes)
     model = build(architecture(config, outputs, small=small))
     if config.weights:
         start_from(model, Path(config.weights), reporter)
 
     # Loop
-    flip = config.flip if config.flip is not None else not (grey and small)
     work = ImageWork(
         model=model,
-        pixels=images,
-        labels=labels,
-        train=train_places,
-        held_out=val_places,
-        augmentation=Augmentation(config.augment, flip, size),
-        class_weights=_class_weights(labels[train_places], outputs) if config.class_weight else None,
+        pixels=images.pixels,
+        labels=images.labels,
+        train=images.train,
+        held_out=images.val,
+        augmentation=images.augmentation(config),
+        class_weights=class_weights(images.labels[images.train], outputs) if config.class_weight else None,
         label_smoothing=config.label_smoothing,
         seed=seed,
     )
-    progress = fit(work, config, compute, reporter, seed=seed, fingerprint=_fingerprint(config, examples, seed))
+    mark = fingerprint(config, images.examples, seed=seed, framework=torch.__version__)
+    progress = fit(work, config, compute, reporter, seed=seed, fingerprint=mark)
 
     # Artefacts
     reporter.progress(END, "scoring the held-out images")
-    probabilities = work.probabilities(model, compute, progress.part, test_places)
-    metrics, report = scores.classification(labels[test_places], probabilities, _named(classes, outputs))
+    classes = names_of_outputs(images.classes, outputs)
+    probabilities = work.probabilities(model, compute, progress.part, images.test)
+    metrics, report = scores.classification(images.labels[images.test], probabilities, classes)
     metrics |= {
         "training_time": progress.seconds,
         "epochs": float(progress.epoch),
         "best_epoch": float(progress.best_epoch),
-        "n_train": float(len(train_places)),
-        "n_test": float(len(test_places)),
+        "n_train": float(len(images.train)),
+        "n_test": float(len(images.test)),
         "parameters": float(sum(each.numel() for each in model.parameters())),
     }
     manifest = {
@@ -93,8 +82,8 @@ def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) 
         "backend": compute.backend,
         "device": compute.name,
         "task": "image_classification",
-        "classes": list(_named(classes, outputs)),
-        "image_size": size,
+        "classes": classes,
+        "image_size": images.size,
         "architecture": architecture(config, outputs, small=small),
         "config": config.model_dump(mode="json"),
         "seed": seed,
@@ -119,8 +108,17 @@ def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) 
 
 def load(folder: Path, manifest: Mapping[str, Any]) -> ImagePredictor:
     """The model that `train` saved. Raises ModelProblem."""
-    model = store.load(folder, manifest, build)
-    return ImagePredictor(model, manifest["classes"], int(manifest["image_size"]), device.choose())
+    compute = device.choose()
+    model = store.load(folder, manifest, build).to(compute.device)
+    size = int(manifest["image_size"])
+
+    def logits(images: np.ndarray) -> np.ndarray:
+        batch = channels_first(middle(images, size)).to(compute.device)
+        with torch.inference_mode(), compute.autocast():
+            found: np.ndarray = model(normalised(batch)).float().cpu().numpy()
+        return found
+
+    return ImagePredictor(logits, manifest["classes"], size)
 
 
 # --- Model -----------------------------------------------------------------------------------------------------------
@@ -143,59 +141,3 @@ def build(kept: Mapping[str, Any]) -> nn.Module:
     if name == "alexnet":
         return AlexNet(outputs, small=small, dropout=dropout)
     raise ModelProblem(f"There is no network {str(name)[:50]!r}.")
-
-
-# --- Data ------------------------------------------------------------------------------------------------------------
-def _classes(examples: Examples, config: VisionConfig, reporter: Reporter) -> list[str]:
-    """The classes in the order of the outputs: numbers by their value, else names by the alphabet."""
-    found = counts(examples.labels)
-    if len(found) < 2:
-        raise DataProblem(f'All images are of the class "{found[0][0]}"; give at least two classes.')
-    if config.num_classes is not None and config.num_classes < len(found):
-        sentence = f"is {config.num_classes}, but the data has {len(found)} classes."
-        raise ConfigProblem(f"num_classes {sentence}", details={"num_classes": [sentence]})
-    names = [name for name, _ in found]
-    rare = [f"{name} ({count})" for name, count in found if count < 2]
-    if rare:
-        reporter.log("WARN", f"classes with one image only are learnt from, but not scored: {', '.join(rare[:20])}")
-    return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
-
-
-def _named(classes: Sequence[str], outputs: int) -> list[str]:
-    """A name for each output; those beyond the data's classes were never seen."""
-    return [*classes, *(f"unused {number}" for number in range(len(classes), outputs))]
-
-
-def _split(
-    examples: Examples, labels: np.ndarray, readable: np.ndarray, config: VisionConfig, seed: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places to learn from, to choose the best epoch by, and to score: the data's own parts, else a stratified draw."""
-    part = np.array(examples.parts)[readable]
-    named = {name: readable[part == name] for name in ("train", "val", "test")}
-    if len(named["train"]) and (len(named["val"]) or len(named["test"])):
-        held_out = named["val"] if len(named["val"]) else named["test"]
-        return named["train"], held_out, named["test"] if len(named["test"]) else held_out
-    random = np.random.default_rng(seed)
-    held: list[int] = []
-    for label in np.unique(labels[readable]):
-        places = readable[labels[readable] == label]
-        count = min(max(round(len(places) * config.validation_split), 1), len(places) - 1)
-        held += random.permutation(places)[:count].tolist()
-    held_out = np.sort(np.array(held, np.int64))
-    train_places = np.setdiff1d(readable, held_out)
-    if not len(held_out) or len(train_places) < ImageWork.least_part:
-        raise DataProblem(f"{len(readable)} images are too few to learn from; give at least two of each class.")
-    return train_places, held_out, held_out
-
-
-def _class_weights(labels: np.ndarray, outputs: int) -> np.ndarray:
-    """n / (classes * n of the class): each class counts as much as the others."""
-    count = np.bincount(labels, minlength=outputs)
-    return np.divide(len(labels), (count > 0).sum() * count, out=np.zeros(outputs), where=count > 0)
-
-
-def _fingerprint(config: VisionConfig, examples: Examples, seed: int) -> str:
-    digest = hashlib.blake2b(json.dumps([torch.__version__, seed, config.decides()], sort_keys=True).encode())
-    for name, label in zip(examples.names, examples.labels, strict=True):
-        digest.update(f"{name}\0{label}\0".encode())
-    return digest.hexdigest()
