@@ -2,8 +2,12 @@
 
 import json
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+_DRAFT = ".tmp"  # who copies checkpoints leaves these out
 
 
 def write_json_atomically(path: Path, value: Any) -> None:
@@ -22,9 +26,40 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
+def write_generation(folder: Path, number: int, write: Callable[[Path], None]) -> None:
+    """Make `<folder>/<number>/`, filled by `write(its path)`; older ones go once it is safe on the disk.
+
+    Raises OSError; what was there before is then still there.
+    """
+    draft, final = folder / f"{number:012d}{_DRAFT}", folder / f"{number:012d}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    write(draft)
+    for path in draft.iterdir():
+        _sync(path)
+    sync_folder(draft)
+    shutil.rmtree(final, ignore_errors=True)
+    draft.rename(final)
+    sync_folder(folder)
+    for other in folder.iterdir():
+        if other.is_dir() and other != final and other.name.removesuffix(_DRAFT).isdigit():
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def newest_generation(folder: Path) -> Path | None:
+    """The folder that `write_generation` made last; None where there is none."""
+    if not folder.is_dir():
+        return None
+    return max((path for path in folder.iterdir() if path.is_dir() and path.name.isdigit()), default=None)
+
+
 def sync_folder(folder: Path) -> None:
     """Flush the folder's own entries: a rename is lost with the power otherwise."""
-    descriptor = os.open(folder, os.O_RDONLY)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

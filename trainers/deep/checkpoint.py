@@ -7,8 +7,6 @@ A state is any nest of dicts (of any simple keys), lists, tuples, numbers, texts
 """
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,30 +16,23 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from trainers.files import sync_folder, write_json_atomically
+from trainers.files import newest_generation, write_generation, write_json_atomically
 from trainers.protocol import ModelProblem
 
 FORMAT = 1
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
-_DRAFT = ".tmp"  # who copies a checkpoint leaves these out
 
 
 def save(folder: Path, state: Mapping[str, Any], *, step: int) -> None:
     """Write the state as the newest checkpoint; older ones go once it is safe on the disk. Raises OSError."""
     tensors: dict[str, torch.Tensor] = {}
     packed = _pack(dict(state), tensors)
-    draft, final = folder / f"{step:012d}{_DRAFT}", folder / f"{step:012d}"
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    save_file(tensors, draft / _TENSORS)
-    _sync(draft / _TENSORS)
-    write_json_atomically(draft / _STATE, {"format": FORMAT, "state": packed})
-    shutil.rmtree(final, ignore_errors=True)
-    draft.rename(final)
-    sync_folder(folder)
-    for other in folder.iterdir():
-        if other.is_dir() and other != final and other.name.removesuffix(_DRAFT).isdigit():
-            shutil.rmtree(other, ignore_errors=True)
+
+    def write(draft: Path) -> None:
+        save_file(tensors, draft / _TENSORS)
+        write_json_atomically(draft / _STATE, {"format": FORMAT, "state": packed})
+
+    write_generation(folder, step, write)
 
 
 def newest(folder: Path) -> dict[str, Any] | None:
@@ -50,10 +41,8 @@ def newest(folder: Path) -> dict[str, Any] | None:
     Raises:
         ModelProblem: it is damaged, or of another format.
     """
-    if not folder.is_dir():
-        return None
-    found = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isdigit())
-    return _load(found[-1]) if found else None
+    found = newest_generation(folder)
+    return None if found is None else _load(found)
 
 
 def _load(folder: Path) -> dict[str, Any]:
@@ -106,11 +95,3 @@ def _unpack(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     if "$tuple" in value:
         return tuple(_unpack(each, tensors) for each in value["$tuple"])
     return float(value["$float"])
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
