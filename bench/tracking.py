@@ -35,8 +35,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.job_overhead import put_between
 from bench.fill_mlflow import series_value
+from bench.job_overhead import put_between
 from bench.load import Connection, Step, drive
 from bench.platform import ROOT, postgres
 from bench.trackers import BATCH, Ours, Tracker, mlflow, mlflow_python, ours
