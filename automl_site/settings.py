@@ -275,7 +275,8 @@ JOBS = {
     "inference_timeout": env.float("AUTOML_INFERENCE_TIMEOUT", default=300.0),
     # A run outside of jobs that has sent heartbeats, and then nothing for so long, is taken for dead.
     "run_silence": env.float("AUTOML_RUN_SILENCE", default=300.0),
-    "model_cache_bytes": env.int("AUTOML_MODEL_CACHE", default=1024**3),  # of loaded models, an inference worker
+    # Of loaded models, an inference worker. 0: a quarter of the machine's memory.
+    "model_cache_bytes": env.int("AUTOML_MODEL_CACHE", default=0),
 }
 
 # --- Pages ----------------------------------------------------------------------------------------------------------

@@ -4,11 +4,15 @@ import errno
 import logging
 import math
 import os
+import re
 import secrets
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import redis
+from django.db import InterfaceError, OperationalError
 
 from automl_site.errors import DomainError, InvalidSpec, StorageError, Unavailable
 from jobs.lifecycle import Failure
@@ -17,13 +21,23 @@ from trainers.protocol import TrainerError
 
 logger = logging.getLogger(__name__)
 
+# What libraries raise, and say, where Python itself would raise MemoryError, or OSError with ENOSPC.
+_MEMORY_TYPES = frozenset({"OutOfMemoryError", "ResourceExhaustedError"})
+_MEMORY_WORDS = re.compile(
+    r"out of memory|(can't|cannot|unable to) allocate|not enough memory|shared memory", re.IGNORECASE
+)
+_DISK_WORDS = re.compile(r"no space left on device|os error 28\b|disk quota exceeded", re.IGNORECASE)
+# … and where a process that they had started was killed.
+_KILLED_WORDS = re.compile(r"killed by signal: Killed|exited unexpectedly|terminated abruptly|SIGKILL")
+_LESS = "use less data, smaller batches or a smaller model."
+_LOOKED_AT = 2_000  # characters of what an exception says
 # Exit status of a child whose trainer stopped early, as it was asked to (EX_TEMPFAIL).
 EXIT_STOPPED = 75
 # … of a child that could not write down its end: an outage that lasted, or a bug in the runner itself (EX_SOFTWARE).
 EXIT_BROKEN = 70
 _SIGNAL_WORDS = {
     signal.SIGSEGV: "a segmentation fault in native code",
-    signal.SIGBUS: "a bus error in native code",
+    signal.SIGBUS: "a bus error in native code, as of a mapped file on a full disk",
     signal.SIGABRT: "native code aborted",
     signal.SIGFPE: "an arithmetic error in native code",
     signal.SIGILL: "an instruction that this processor does not know",
@@ -50,8 +64,11 @@ class Ended:
         return os.WEXITSTATUS(self.status) if os.WIFEXITED(self.status) else None
 
 
-def of_exception(error: BaseException, *, what: str) -> Failure | Lost:
-    """What an exception that ended `what` ("the training", "the prediction") means for its job."""
+def of_exception(error: BaseException, *, what: str, oom_killed: bool = False) -> Failure | Lost:
+    """What an exception that ended `what` ("the training", "the prediction") means for its job.
+
+    `oom_killed`: the kernel killed some process of this machine for want of memory meanwhile.
+    """
     if is_disk_full(error):
         return Failure(
             f"The disk of the machine that ran {what} is full ({os.uname().nodename}); "
@@ -62,14 +79,21 @@ def of_exception(error: BaseException, *, what: str) -> Failure | Lost:
         return Failure(error.message, Job.ErrorKind.OWN, json_safe(error.details))
     if isinstance(error, StorageError | Unavailable):
         return Lost(error.message)
+    if isinstance(error, OperationalError | InterfaceError | redis.ConnectionError | redis.TimeoutError):
+        logger.error("The database or Redis was away for longer than %s waits", what, exc_info=error)
+        return Lost("the database or Redis was away for too long")
     if isinstance(error, InvalidSpec):
         return Failure(error.first_sentence(), Job.ErrorKind.OWN, json_safe(error.details))
     if isinstance(error, DomainError):
         return Failure(error.message, Job.ErrorKind.OWN, json_safe(error.details))
-    if isinstance(error, MemoryError):
-        return Failure(
-            f"{what.capitalize()} needed more memory than there is; use less data or a smaller model.",
-            Job.ErrorKind.OWN,
+    if is_out_of_memory(error):
+        memory = "GPU memory" if _is_of_gpu(error) else "memory"
+        return _too_little_memory(f"{what.capitalize()} needed more {memory} than there is; {_LESS}")
+    if isinstance(error, RuntimeError) and _KILLED_WORDS.search(_text(error)):
+        if not oom_killed:
+            return Lost(f"a process that {what} had started was killed from outside")
+        return _too_little_memory(
+            f"A process that {what} had started was killed by the system, probably out of memory; {_LESS}"
         )
     error_id = secrets.token_hex(6)
     logger.error("Error %s ended %s", error_id, what, exc_info=error)
@@ -102,11 +126,13 @@ def of_exit(ended: Ended, *, what: str) -> Failure | Lost:
     number = os.WTERMSIG(ended.status)
     if number == signal.SIGKILL:
         if not ended.oom_killed:
-            return Lost(f"the process of {what} was killed from outside (signal 9)")
-        return Failure(
+            return Lost(
+                f"the process of {what} was killed from outside (signal 9), having taken "
+                f"{_gigabytes(ended.peak_bytes)} of memory"
+            )
+        return _too_little_memory(
             f"{what.capitalize()} was killed by the system, probably out of memory: its process had taken "
-            f"{_gigabytes(ended.peak_bytes)}. Use less data or a smaller model.",
-            Job.ErrorKind.OWN,
+            f"{_gigabytes(ended.peak_bytes)}; {_LESS}",
             {"signal": number, "peak_bytes": ended.peak_bytes},
         )
     if number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -144,12 +170,49 @@ def printable(text: str) -> str:
 
 
 def is_disk_full(error: BaseException | None) -> bool:
-    """Whether a full disk, or an exhausted quota, is what the error came from."""
+    """Whether a full disk, or an exhausted quota, is what the error came from: a file's, SQLite's or PostgreSQL's."""
+    return any(_says_disk_full(each) for each in _causes(error))
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether the error came from a lack of memory, of the machine or of its GPU."""
+    return any(_says_out_of_memory(each) for each in _causes(error))
+
+
+def _says_disk_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(error, "sqlstate", "") == "53100":
+        return True
+    # A foreseen failure's words may quote the user's.
+    return not isinstance(error, TrainerError | DomainError) and bool(_DISK_WORDS.search(_text(error)))
+
+
+def _says_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError) or type(error).__name__ in _MEMORY_TYPES:
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    return isinstance(error, RuntimeError) and bool(_MEMORY_WORDS.search(_text(error)))
+
+
+def _is_of_gpu(error: BaseException) -> bool:
+    return any(word in _text(each) for each in _causes(error) for word in ("CUDA", "GPU", "HIP"))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, and what it came from."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
+        yield error
         error = error.__cause__ or error.__context__
-    return False
+
+
+def _text(error: BaseException) -> str:
+    return str(error)[:_LOOKED_AT]
+
+
+def _too_little_memory(sentence: str, details: Mapping[str, Any] | None = None) -> Failure:
+    return Failure(sentence, Job.ErrorKind.OWN, details)
 
 
 def _gigabytes(count: int) -> str:

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import OrderedDict
 from typing import Any
 
 import orjson
@@ -10,20 +9,19 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from automl_site.errors import NotFound, TooLarge
-from datasets_app.storage import get_storage
 from jobs import failures, lifecycle, processes
 from jobs.failures import Lost, json_safe
 from jobs.lifecycle import Report, database_now
-from jobs.models import Attempt, Job, TrainedModel, Worker
+from jobs.model_cache import ModelCache, cache_bytes
+from jobs.models import Attempt, Job, Worker
 from jobs.outages import FIRST_PAUSE, OUTAGE, forget_connection, until_recorded, until_stored
 from jobs.registration import Registration
 from jobs.reporter import StopFlag
-from jobs.services.submission import input_reference
+from jobs.services.inference_inputs import inference_input
 from jobs.supervision import Child, StopSignals, conclude, grace_of
 from jobs.worker import REDIS_PAUSE, QueueWorker
 from tracking import stream
-from trainers import registry
-from trainers.protocol import Predictor, Stopped
+from trainers.protocol import Stopped
 
 logger = logging.getLogger(__name__)
 
@@ -33,33 +31,7 @@ MAX_RESULT_BYTES = 16 * 1024 * 1024
 STORAGE_PATIENCE = 30.0  # seconds at most: other jobs wait behind this one, whose models are loaded perhaps
 EARLY_END = 5.0  # seconds: a child that lives shorter, and not by our doing, is replaced with growing pauses
 LONGEST_PAUSE = 10.0
-
-
-class ModelCache:
-    """Loaded models, the least recently used dropped first. Their size is that of their files, in bytes."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._loaded: OrderedDict[str, tuple[Predictor, int]] = OrderedDict()
-
-    def get(self, model: TrainedModel) -> Predictor:
-        """The model, ready to predict.
-
-        Raises:
-            NotFound: its files are gone.
-            ModelProblem: they are damaged.
-        """
-        found = self._loaded.get(model.public_id)
-        if found is None:
-            try:
-                folder = get_storage().local_folder(f"models/{model.public_id}")
-            except FileNotFoundError as error:
-                raise NotFound(f"The files of model '{model.public_id}' are gone; train it again.") from error
-            found = self._loaded[model.public_id] = registry.load(folder), model.size_bytes
-            while len(self._loaded) > 1 and sum(size for _, size in self._loaded.values()) > self._max_bytes:
-                self._loaded.popitem(last=False)
-        self._loaded.move_to_end(model.public_id)
-        return found[0]
+DEFAULT_MEMORY = 4 * 1024**3  # bytes, of a machine that does not say
 
 
 class InferenceServer(QueueWorker):
@@ -67,13 +39,15 @@ class InferenceServer(QueueWorker):
 
     def __init__(self, *, worker: Worker, signals: StopSignals) -> None:
         super().__init__(worker=worker, signals=signals)
-        self._models = ModelCache(settings.JOBS["model_cache_bytes"])
+        memory = int(worker.capabilities.get("memory_bytes") or DEFAULT_MEMORY)
+        self._models = ModelCache(cache_bytes(settings.JOBS["model_cache_bytes"], memory))
 
     def register_again(self) -> None:
         self.signals.wait(REDIS_PAUSE)  # the monitor does it at its next beat, and replaces this process
 
     def execute(self, attempt: Attempt) -> None:
-        orders = Job.objects.select_related("owner", "model").filter(pk=attempt.job_id)
+        orders = Job.objects.select_related("owner", "model").defer("model__report", "model__schema")
+        orders = orders.filter(pk=attempt.job_id)
         job = until_recorded(orders.first, what="the job's start")
         if job is None:
             return  # it was deleted, and its attempts with it
@@ -103,13 +77,18 @@ class InferenceServer(QueueWorker):
         if model is None or model.deleted_at is not None:
             raise NotFound("The model was deleted.")
         predictor, given = until_stored(
-            lambda: (self._models.get(model), self._input(job)),
+            lambda: (
+                self._models.get(model),
+                inference_input(user=job.owner, input_data=job.input_data, task=model.task).local(),
+            ),
             what="the look-up of the model and the input",
             patience=min(STORAGE_PATIENCE, settings.JOBS["storage_patience"]),
             should_stop=lambda: self.signals.requested,
             tell=lambda sentence: logger.warning("Job %s: %s", job.pk, sentence),
         )
-        predictions = predictor.predict_input(given, job.parameters)
+        predictions = self._models.with_room(
+            lambda: predictor.predict_input(given, job.parameters), spare=model.public_id
+        )
         if len(predictions) > MAX_PREDICTIONS:
             raise TooLarge(
                 f"The input has {len(predictions)} rows; one inference answers at most {MAX_PREDICTIONS}. "
@@ -123,11 +102,6 @@ class InferenceServer(QueueWorker):
                 "Submit the input in parts, or ask for fewer classes (top_k)."
             )
         return result
-
-    def _input(self, job: Job) -> Any:
-        """What the job gave, or the local file that it names."""
-        reference = input_reference(user=job.owner, input_data=job.input_data)
-        return reference.local() if reference else job.input_data
 
     def _fail(self, attempt: Attempt, job: Job, error: Exception) -> None:
         end = failures.of_exception(error, what=WHAT)

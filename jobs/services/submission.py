@@ -1,6 +1,5 @@
 """Submitting work: everything that can be wrong with an order is found here, before it is queued."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +14,7 @@ from jobs.parameters import InferenceParameters
 from jobs.routing import QUEUES, ROUTES, QueueSpec, RoutingError, inference_queue, route
 from jobs.selectors.models import model_get
 from jobs.selectors.scheduling import estimated_seconds
+from jobs.services.inference_inputs import inference_input
 from tracking import text
 from tracking.models import Run, User
 from tracking.services.projects import project_for_submission
@@ -22,9 +22,6 @@ from tracking.services.runs import run_create
 from trainers import registry
 from trainers.configs.checks import check
 from trainers.protocol import ConfigProblem
-
-# A one-line text of this shape means a file: a data set's id, a path of the contracts, or a table's file name.
-_FILE_INPUT = re.compile(r"(ds_[0-9a-f]{12}|/.+|s3://.+|[^,;\t\n]+\.(csv|parquet))", re.IGNORECASE)
 
 
 def training_submit(
@@ -103,7 +100,7 @@ def inference_submit(
     model = model_get(user=user, model_id=model_id)
     _check_parameters(parameters or {})
     _check_storable("input_data", input_data)
-    reference = input_reference(user=user, input_data=input_data)
+    given = inference_input(user=user, input_data=input_data, task=model.task)
     estimate = estimated_seconds(kind=Job.Kind.INFERENCE, model_type=model.model_type)
     with transaction.atomic():
         job = Job.objects.create(
@@ -114,7 +111,7 @@ def inference_submit(
             owner=user,
             model=model,
             retry_of=retry_of,
-            dataset=reference.dataset if reference else None,
+            dataset=given.dataset,
             input_data=input_data,
             parameters=dict(parameters or {}),
             estimated_seconds=estimate,
@@ -122,32 +119,6 @@ def inference_submit(
         )
         queue.wake_on_commit(job.queue)
     return job
-
-
-def input_reference(*, user: User, input_data: Any) -> paths.DataRef | None:
-    """The file that an inference's input names; None when the input is the data itself (rows, an object, a list).
-
-    Raises:
-        InvalidSpec: nothing to predict on, or a file that does not exist for this user.
-    """
-    if isinstance(input_data, str):
-        line = input_data.strip()
-        if not line:
-            raise InvalidSpec(
-                errors={"input_data": ["input_data is empty; give a CSV row, a JSON object or list, or a file"]}
-            )
-        if "\n" not in line and _FILE_INPUT.fullmatch(line):
-            try:
-                return paths.resolve(user=user, text=line)
-            except InvalidSpec as error:
-                sentences = [sentence for each in error.errors.values() for sentence in each] or [error.message]
-                raise InvalidSpec(errors={"input_data": sentences}) from error
-        return None
-    if isinstance(input_data, dict | list):
-        if not input_data:
-            raise InvalidSpec(errors={"input_data": ["input_data is empty; give at least one row"]})
-        return None
-    raise InvalidSpec(errors={"input_data": ["input_data must be a string, an object or a list"]})
 
 
 def available_model_types() -> list[str]:

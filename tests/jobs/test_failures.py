@@ -3,9 +3,13 @@
 import errno
 import os
 import signal
+import sqlite3
+from contextlib import closing
 
 import numpy as np
+import psycopg
 import pytest
+import redis
 from django.db import InterfaceError, OperationalError, ProgrammingError
 
 from automl_site.errors import Forbidden, InvalidSpec, NotFound, StorageError, Unavailable
@@ -17,6 +21,21 @@ from jobs.outages import until_recorded, until_stored
 from trainers.protocol import ConfigProblem, DataProblem, Stopped
 
 WHAT = "the training"
+LESS = "use less data, smaller batches or a smaller model."
+
+
+def raised_from(cause, error):
+    error.__cause__ = cause
+    return error
+
+
+def sqlite_full():
+    """What SQLite itself raises for a database that may not grow."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("PRAGMA max_page_count=1")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            database.execute("CREATE TABLE t (x)")
+        return caught.value
 
 
 @pytest.mark.parametrize(
@@ -27,7 +46,22 @@ WHAT = "the training"
         (NotFound("The files are gone."), "The files are gone.", "own"),
         (Forbidden(), "Not enough permissions", "own"),
         (InvalidSpec(errors={"data_path": ["x.csv does not exist."]}), "data_path: x.csv does not exist.", "own"),
-        (MemoryError(), "The training needed more memory than there is; use less data or a smaller model.", "own"),
+        (MemoryError(), f"The training needed more memory than there is; {LESS}", "own"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+            f"The training needed more memory than there is; {LESS}",
+            "own",
+        ),
+        (
+            OSError(errno.ENOMEM, "Cannot allocate memory"),
+            f"The training needed more memory than there is; {LESS}",
+            "own",
+        ),
+        (
+            RuntimeError("CUDA out of memory. Tried to"),
+            f"The training needed more GPU memory than there is; {LESS}",
+            "own",
+        ),
     ],
 )
 def test_foreseen_failures_are_the_jobs_own_in_their_own_words(error, message, kind):
@@ -54,6 +88,47 @@ def test_a_full_disk_is_named_however_deep_it_lies():
     assert failure.kind == "infrastructure"
 
 
+class SafetensorError(Exception):
+    """Stands for the one of safetensors, whose library is written in another language."""
+
+
+SAID_BY_LIBRARIES = [
+    SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    OSError(errno.EDQUOT, "Disk quota exceeded"),
+    raised_from(sqlite_full(), OperationalError("database or disk is full")),
+    raised_from(psycopg.errors.DiskFull("could not extend file"), OperationalError("could not extend file")),
+]
+
+
+@pytest.mark.parametrize("error", SAID_BY_LIBRARIES, ids=lambda error: type(error).__name__)
+def test_a_full_disk_is_known_by_what_libraries_say_of_it(error):
+    failure = of_exception(error, what=WHAT)
+    assert isinstance(failure, Failure)
+    assert "is full" in failure.message and failure.kind == "infrastructure"
+
+
+def test_a_foreseen_failure_that_quotes_the_users_words_is_taken_as_it_is():
+    problem = DataProblem('The column "no space left on device: out of memory" is empty.')
+    assert of_exception(problem, what=WHAT).message == problem.message
+
+
+KILLED = "DataLoader worker (pid 77) is killed by signal: Killed."
+
+
+def test_a_process_of_the_trainings_own_that_was_killed_is_its_own_fault_only_where_memory_was_short():
+    end = of_exception(RuntimeError(KILLED), what=WHAT)
+    assert end == Lost("a process that the training had started was killed from outside")
+    failure = of_exception(RuntimeError(KILLED), what=WHAT, oom_killed=True)
+    assert (failure.kind, "probably out of memory" in failure.message) == ("own", True)
+
+
+@pytest.mark.parametrize(
+    "error", [OperationalError("gone"), InterfaceError("closed"), redis.ConnectionError("refused")]
+)
+def test_a_database_or_redis_that_was_away_for_too_long_costs_an_attempt_only(error):
+    assert isinstance(of_exception(error, what=WHAT), Lost)
+
+
 def test_any_other_error_gets_an_id_of_its_own(caplog):
     found = [of_exception(KeyError("hunter2"), what="the prediction") for _ in range(2)]
     assert len({each.details["error_id"] for each in found}) == 2
@@ -78,7 +153,7 @@ def signalled(number, **facts):
     [
         (exited(EXIT_STOPPED), "told to end from outside"),
         (exited(EXIT_BROKEN), "broke down"),
-        (signalled(signal.SIGKILL), "killed from outside (signal 9)"),
+        (signalled(signal.SIGKILL, peak_bytes=2**30), "killed from outside (signal 9), having taken 1.0 GiB of memory"),
         (signalled(signal.SIGTERM), "told to end from outside (signal 15)"),
     ],
 )
@@ -96,7 +171,10 @@ def test_ends_from_outside_lose_the_attempt(ended, words):
         (signalled(signal.SIGSEGV), "signal 11: a segmentation fault in native code."),
         (signalled(signal.SIGABRT), "native code aborted"),
         (signalled(signal.SIGRTMIN + 3), f"ended by signal {signal.SIGRTMIN + 3}."),
-        (signalled(signal.SIGKILL, oom_killed=True, peak_bytes=3 * 1024**3), "its process had taken 3.0 GiB"),
+        (
+            signalled(signal.SIGKILL, oom_killed=True, peak_bytes=3 * 1024**3),
+            "its process had taken 3.0 GiB; use less data",
+        ),
     ],
 )
 def test_ends_by_itself_are_the_jobs_own(ended, words):

@@ -9,8 +9,9 @@ from django.conf import settings
 from automl_site.errors import NotFound, StorageError
 from datasets_app.storage import FolderStorage, get_storage
 from jobs import inference as inference_module
-from jobs import lifecycle
-from jobs.inference import InferenceServer, ModelCache
+from jobs import lifecycle, model_cache
+from jobs.inference import InferenceServer
+from jobs.model_cache import ModelCache, cache_bytes
 from jobs.models import Attempt, Job, TrainedModel, Worker
 from jobs.services.submission import inference_submit
 from tests.jobs.conftest import TABLE, log_of
@@ -63,11 +64,13 @@ def raiser(error):
 
 # --- The cache --------------------------------------------------------------------------------------------------------
 
+MB = 1024**2  # so large that what a process grows by meanwhile is nothing beside it
+
 
 def test_a_model_is_loaded_once(make_model, monkeypatch):
     loaded, load = [], registry.load
     monkeypatch.setattr(registry, "load", lambda folder: loaded.append(folder.name) or load(folder))
-    cache, model = ModelCache(1000), make_model(size_bytes=10)
+    cache, model = ModelCache(1000 * MB), make_model(size_bytes=10 * MB)
     assert cache.get(model) is cache.get(TrainedModel.objects.get(pk=model.pk))
     assert loaded == [model.public_id]
 
@@ -75,9 +78,9 @@ def test_a_model_is_loaded_once(make_model, monkeypatch):
 def test_the_model_that_was_not_asked_for_the_longest_makes_room(make_model, monkeypatch):
     loaded, load = [], registry.load
     monkeypatch.setattr(registry, "load", lambda folder: loaded.append(folder.name) or load(folder))
-    cache = ModelCache(25)
-    a, b, c = (make_model(size_bytes=10) for _ in range(3))
-    for model in (a, b, a, c):  # 30 bytes: b goes
+    cache = ModelCache(250 * MB)
+    a, b, c = (make_model(size_bytes=100 * MB) for _ in range(3))
+    for model in (a, b, a, c):  # 300 MB: b goes
         cache.get(model)
     loaded.clear()
     for model in (a, c, b):
@@ -88,14 +91,14 @@ def test_the_model_that_was_not_asked_for_the_longest_makes_room(make_model, mon
 def test_a_model_larger_than_the_cache_is_served_and_replaces_all(make_model, monkeypatch):
     loaded, load = [], registry.load
     monkeypatch.setattr(registry, "load", lambda folder: loaded.append(folder.name) or load(folder))
-    cache, small, large = ModelCache(25), make_model(size_bytes=10), make_model(size_bytes=1000)
+    cache, small, large = ModelCache(250 * MB), make_model(size_bytes=100 * MB), make_model(size_bytes=1000 * MB)
     for model in (small, large, large, small):
         cache.get(model)
     assert loaded == [small.public_id, large.public_id, small.public_id]
 
 
 def test_a_model_without_files_or_with_damaged_ones_is_not_kept(make_model):
-    cache, model = ModelCache(1000), make_model(files=False)
+    cache, model = ModelCache(1000 * MB), make_model(files=False)
     with pytest.raises(NotFound, match="are gone; train it again"):
         cache.get(model)
     folder = Path(settings.FILES_ROOT) / "models" / model.public_id
@@ -104,6 +107,38 @@ def test_a_model_without_files_or_with_damaged_ones_is_not_kept(make_model):
         cache.get(model)
     (folder / "model.json").write_text('{"model_type": "noop"}')
     assert cache.get(model).predict_input("1") == [{"value": 0.0}]
+
+
+def test_a_model_that_takes_more_memory_than_its_files_counts_by_what_it_takes(make_model, monkeypatch):
+    grown = iter([0, 90 * MB, 0, 0])
+    monkeypatch.setattr(model_cache, "resident_bytes", lambda: next(grown))
+    cache = ModelCache(250 * MB)
+    for _ in range(2):
+        cache.get(make_model(size_bytes=10 * MB))
+    assert cache.bytes == 100 * MB
+
+
+def test_where_memory_is_short_the_other_models_make_room(make_model, monkeypatch):
+    cache, kept, other = ModelCache(1000 * MB), make_model(size_bytes=10 * MB), make_model(size_bytes=20 * MB)
+    predictor = cache.get(kept)
+    cache.get(other)
+    errors = [RuntimeError("[enforce fail at alloc_cpu.cpp:1] DefaultCPUAllocator: can't allocate memory")]
+
+    def predict():
+        if errors:
+            raise errors.pop()
+        return "answer"
+
+    assert cache.with_room(predict, spare=kept.public_id) == "answer"
+    assert cache.bytes == 10 * MB
+    assert cache.get(kept) is predictor
+    errors += [MemoryError()]
+    with pytest.raises(MemoryError):  # nothing is left to drop
+        cache.with_room(predict, spare=kept.public_id)
+
+
+def test_without_a_number_the_cache_takes_a_quarter_of_the_memory():
+    assert (cache_bytes(0, 400), cache_bytes(7, 400)) == (100, 7)
 
 
 # --- Jobs -------------------------------------------------------------------------------------------------------------

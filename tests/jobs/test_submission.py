@@ -11,6 +11,7 @@ from automl_site.errors import Forbidden, InvalidSpec, NotFound
 from jobs import queue
 from jobs.models import Job
 from jobs.services.control import model_trash
+from jobs.services.inference_inputs import inference_input
 from jobs.services.submission import available_model_types, inference_submit, training_submit
 from tests.jobs.conftest import TABLE
 from tracking.models import Project, ProjectMember, Run
@@ -268,6 +269,45 @@ def test_input_that_is_data_is_kept_as_it_is(make_model, user, input_data):
 def test_a_file_is_found_when_the_order_is_given(make_model, user, table):
     job = inference_submit(user=user, model_id=make_model().public_id, input_data=f"/data/{TABLE}")
     assert (job.input_data, job.dataset) == (f"/data/{TABLE}", None)
+
+
+IMAGE, TEXT = "image_classification", "text_classification"
+DATA_URI = "data:image/png;base64,iVBORw0KGgo="
+
+
+@pytest.mark.parametrize(
+    ("task", "given", "named"),
+    [
+        (IMAGE, "/data/plants.csv", {"/data/plants.csv"}),
+        (IMAGE, ["plants.csv", {"image": "/data/plants.csv"}], {"plants.csv", "/data/plants.csv"}),
+        (IMAGE, [DATA_URI, "/9j/4AAQSkZJRg==", {"image": "iVBORw0KGgo="}], set()),
+        (TEXT, "/data/plants.csv", {"/data/plants.csv"}),
+        (TEXT, "/shrug is what I say to plants.csv", set()),
+        (TEXT, "plants.csv", set()),
+        (TEXT, ["/data/plants.csv"], set()),
+        ("language_modelling", "/imagine a plant", set()),
+        ("classification", ["plants.csv"], set()),
+        ("classification", {"image": "/data/plants.csv"}, set()),
+    ],
+)
+def test_what_names_a_file_depends_on_what_the_model_reads(user, table, task, given, named):
+    found = inference_input(user=user, input_data=given, task=task)
+    assert set(found.files) == named
+    read = found.local()
+    assert read == given if not named else str(table.resolve()) in str(read) and "/data/plants" not in str(read)
+
+
+def test_each_image_of_a_list_is_looked_for(user, make_model):
+    model = make_model(task=IMAGE)
+    for given, words in (
+        (["/data/nowhere.png"], "/data/nowhere.png does not exist"),
+        ([{"image": "/etc/passwd"}], "lies outside the data root"),
+        ("cat.jpeg", "cat.jpeg does not exist"),
+        ([f"/data/{number}.png" for number in range(300)], "names 300 files; at most 256 may be listed"),
+        (" ", "give an image as a file, a data set's id or a data URI"),
+    ):
+        errors = refused(inference_submit, user=user, model_id=model.public_id, input_data=given)
+        assert words in errors["input_data"][0]
 
 
 @pytest.mark.parametrize(

@@ -84,21 +84,22 @@ def _images(given: Any) -> "list[tuple[str, bytes]]":
         if given.stat().st_size > MAX_IMAGE_BYTES:
             raise DataProblem(f"{given.name} is longer than {MAX_IMAGE_BYTES} bytes.")
         return [(given.name, given.read_bytes())]
-    if isinstance(given, str):
-        return [("the image", _decoded(given, "the image"))]
-    if isinstance(given, Mapping):
-        return [("the image", _of_row(given, "the image"))]
+    if isinstance(given, str | Mapping):
+        return _of_row(given, "the image")
     if isinstance(given, list | tuple):
-        return [(f"image {number}", _of_row(each, f"image {number}")) for number, each in enumerate(given, 1)]
+        return [each for number, row in enumerate(given, 1) for each in _of_row(row, f"image {number}")]
     raise DataProblem("Give an image as a file, a data URI (data:image/png;base64,…), or a list of these.")
 
 
-def _of_row(row: Any, name: str) -> bytes:
+def _of_row(row: Any, name: str) -> list[tuple[str, bytes]]:
+    """The image of a text or {"image": text}; a path that stands there may be a folder of many."""
     if isinstance(row, Mapping):
         row = row.get("image")
+    if isinstance(row, Path):
+        return _images(row)
     if not isinstance(row, str):
         raise DataProblem(f'{name} is neither text nor {{"image": text}}.')
-    return _decoded(row, name)
+    return [(name, _decoded(row, name))]
 
 
 def _decoded(text: str, name: str) -> bytes:
