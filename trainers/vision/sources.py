@@ -9,7 +9,6 @@ import os
 import re
 import struct
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -18,6 +17,7 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
+from trainers.deep.classes import PARTS
 from trainers.protocol import DataProblem
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -25,8 +25,6 @@ TABLES = {".csv", ".tsv"}
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
 MAX_FILES = 5_000_000
 MAX_IDX_BYTES = 8 * 1024**3
-# The folders that hold a split of the data, each with a folder a class in it.
-PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 _IMAGE_NAMES = ("image", "img", "path", "file", "filename", "file_name", "filepath", "image_path", "picture", "photo")
 _LABEL_NAMES = ("label", "class", "category", "target", "y", "labels")
 _IDX_IMAGES = re.compile(r"(.*?)images[-.]idx3-ubyte(\.gz)?$")
@@ -304,11 +302,6 @@ def _idx_array(tree: _Tree, name: str, *, dimensions: int) -> np.ndarray:
     except (OSError, EOFError, struct.error, ValueError) as error:
         raise DataProblem(f'"{name}" is no whole IDX file: {error}') from error
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-
-
-def counts(labels: Sequence[str]) -> list[tuple[str, int]]:
-    """How many examples each class has, most first."""
-    return Counter(labels).most_common()
 
 
 def files_of(path: Path) -> list[tuple[str, bytes]]:

@@ -11,11 +11,12 @@ from torch import nn
 
 from trainers.configs.vision import AlexNetConfig, ResNetConfig, VGGConfig, VisionConfig
 from trainers.deep import device, scores, store
+from trainers.deep.classes import class_weights, names_of_outputs
 from trainers.deep.loop import END, fit
 from trainers.protocol import ModelProblem, Reporter, TrainResult
 from trainers.vision.alexnet import AlexNet
 from trainers.vision.augment import middle
-from trainers.vision.data import class_weights, fingerprint, names_of_outputs, prepare
+from trainers.vision.data import fingerprint, prepare
 from trainers.vision.pixels import SMALL
 from trainers.vision.predictor import ImagePredictor
 from trainers.vision.resnet import ResNet

@@ -1,0 +1,77 @@
+"""Classes and parts of labelled examples, the same for images and texts. numpy only."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from trainers.protocol import ConfigProblem, DataProblem, Reporter
+
+# What a column or folder calls a part of the data -> the part.
+PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    "test": "test",
+}
+
+
+def in_order(labels: Sequence[str], *, num_classes: int | None, unit: str, reporter: Reporter) -> list[str]:
+    """The classes in the order of a model's outputs: numbers by their value, else names by the alphabet.
+
+    `unit` is what the examples are, in the singular: "image".
+
+    Raises:
+        DataProblem: there is one class only.
+        ConfigProblem: there are more than `num_classes`.
+    """
+    found = Counter(labels).most_common()
+    if len(found) < 2:
+        raise DataProblem(f'All {unit}s are of the class "{found[0][0]}"; give at least two classes.')
+    if num_classes is not None and num_classes < len(found):
+        sentence = f"is {num_classes}, but the data has {len(found)} classes."
+        raise ConfigProblem(f"num_classes {sentence}", details={"num_classes": [sentence]})
+    names = [name for name, _ in found]
+    rare = [name for name, count in found if count < 2]
+    if rare:
+        reporter.log("WARN", f"classes with one {unit} only are learnt from, but not scored: {', '.join(rare[:20])}")
+    return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
+
+
+def names_of_outputs(classes: Sequence[str], outputs: int) -> list[str]:
+    """A name for each output; those beyond the data's classes were never seen."""
+    return [*classes, *(f"unused {number}" for number in range(len(classes), outputs))]
+
+
+def class_weights(labels: np.ndarray, outputs: int) -> np.ndarray:
+    """n / (classes * n of the class): each class counts as much as the others."""
+    count = np.bincount(labels, minlength=outputs)
+    return np.divide(len(labels), (count > 0).sum() * count, out=np.zeros(outputs), where=count > 0)
+
+
+def split(
+    labels: np.ndarray, parts: np.ndarray, places: np.ndarray, *, share: float, seed: int, least: int, unit: str
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places to learn from, to choose the best epoch by, and to score: the data's own parts, else a stratified draw.
+
+    `labels` (class numbers) and `parts` are of all examples, `places` those that can be used; `share` is held out, at
+    least `least` are needed to learn from. Where the data has no test part, the last two are the same.
+
+    Raises:
+        DataProblem: there are too few.
+    """
+    part = parts[places]
+    named = {name: places[part == name] for name in ("train", "val", "test")}
+    if len(named["train"]) >= least and (len(named["val"]) or len(named["test"])):
+        held_out = named["val"] if len(named["val"]) else named["test"]
+        return named["train"], held_out, named["test"] if len(named["test"]) else held_out
+    random = np.random.default_rng(seed)
+    held: list[int] = []
+    for label in np.unique(labels[places]):
+        own = places[labels[places] == label]
+        count = min(max(round(len(own) * share), 1), len(own) - 1)
+        held += random.permutation(own)[:count].tolist()
+    held_out = np.sort(np.array(held, np.int64))
+    train = np.setdiff1d(places, held_out)
+    if not len(held_out) or len(train) < least:
+        raise DataProblem(f"{len(places)} {unit}s are too few to learn from; give at least two of each class.")
+    return train, held_out, held_out
