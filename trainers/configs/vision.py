@@ -46,7 +46,8 @@ class VisionConfig(DeepConfig):
     flip: bool | None = Field(
         None,
         title="Mirror images",
-        description="Whether a mirror image is of the same class. null: yes, but for small grey images (digits, letters).",
+        description="Whether a mirror image is of the same class. null: yes, but for small grey images (digits, "
+        "letters).",
         json_schema_extra=in_group("Advanced"),
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -64,7 +65,8 @@ class VisionConfig(DeepConfig):
     weights: str | None = Field(
         None,
         title="Initial weights",
-        description="A file of weights with torchvision's names (.safetensors, or .pth of tensors alone) to start from.",
+        description="A file of weights with torchvision's names to start from, named as data is: a path under /data, "
+        "or a data set. .safetensors, or .pth of tensors alone.",
         min_length=1,
         max_length=1000,
         json_schema_extra=in_group("Model"),

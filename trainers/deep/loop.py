@@ -4,11 +4,9 @@ A resumed training ends with the loss curve of one that was never interrupted: w
 and the place in the epoch's order come from the checkpoint, the order itself and the rate from seed and step.
 """
 
-import math
 import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
 import torch
@@ -26,12 +24,10 @@ from trainers.deep.device import (
     random_state,
     restore_random_state,
 )
+from trainers.deep.progress import Progress, Teller, chunks, parts
 from trainers.deep.schedule import rate_at
 from trainers.protocol import ModelProblem, Reporter, Stopped, TrainerError
 
-REPORT_EVERY = 0.2  # seconds; each look at a loss waits for the GPU
-RETOLD = 5.0  # seconds before a checkpoint whose losses a resumed training tells again: a kill may have swallowed them
-BEGIN, END = 0.02, 0.98  # of the bar: before lies the data, behind the model's files
 BEST = "best"
 
 Batch = dict[str, torch.Tensor]  # the first dimension of each counts the examples
@@ -60,20 +56,6 @@ class Work(Protocol):
         """Metrics of the held-out part, `watched` among them."""
 
 
-@dataclass
-class Progress:
-    """How far a training is, and how it has gone so far."""
-
-    epoch: int = 0
-    position: int = 0  # examples of this epoch that were learnt from
-    step: int = 0
-    part: int = 0  # examples that fit into memory at once
-    seconds: float = 0.0
-    best: float | None = None
-    best_epoch: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)  # metrics after each epoch
-
-
 def fit(
     work: Work, config: DeepConfig, compute: Compute, reporter: Reporter, *, seed: int, fingerprint: str
 ) -> Progress:
@@ -99,12 +81,19 @@ class _Loop:
         self.optimizer = _optimizer(self.model, config, compute)
         self.scaler = _scaler(compute)
         self.chunk = config.batch_size * config.gradient_accumulation_steps
-        self.steps = len(_chunks(work.items, 0, self.chunk, work.least_part)) * config.epochs
+        self.steps = len(chunks(work.items, 0, self.chunk, work.least_part)) * config.epochs
         self.progress = Progress(part=config.batch_size)
-        self.losses: list[tuple[int, torch.Tensor]] = []  # of steps that were not reported yet
-        self.reported_at = self.saved_at = self.resumed_at = time.perf_counter()
-        self.since_report = 0  # examples
-        self.told: deque[tuple[float, int, float]] = deque()  # (when, step, loss) of the last RETOLD seconds
+        self.saved_at = self.resumed_at = time.perf_counter()
+        self.teller = Teller(
+            reporter,
+            self.progress,
+            unit=work.unit,
+            items=work.items,
+            epochs=config.epochs,
+            read=lambda losses: torch.stack(list(losses)).tolist(),
+            memory_bytes=lambda: peak_memory_bytes(compute),
+            remedy="Use a lower learning_rate" + (" or precision float32." if compute.autocast_type else "."),
+        )
 
     # --- Epochs and steps -------------------------------------------------------------------------------------------
     def run(self) -> Progress:
@@ -116,7 +105,7 @@ class _Loop:
                 loss = self._learn(batch)
                 progress.position += examples
                 progress.step += 1
-                self._tell(loss, examples)
+                self.teller.step(loss, examples=examples, rate=self.optimizer.param_groups[0]["lr"])
                 if self.reporter.should_stop():
                     self._save()
                     self.reporter.log("INFO", f"stopped in epoch {progress.epoch + 1}; the checkpoint is kept")
@@ -132,19 +121,19 @@ class _Loop:
         """What is left of this epoch: each batch on the CPU, and how many examples it has."""
         progress = self.progress
         order = order_of_epoch(self.work.items, seed=self.seed, epoch=progress.epoch)
-        chunks = [
+        batches = [
             order[begin:end]
-            for begin, end in _chunks(self.work.items, progress.position, self.chunk, self.work.least_part)
+            for begin, end in chunks(self.work.items, progress.position, self.chunk, self.work.least_part)
         ]
         loader = DataLoader(
-            _Chunks(self.work, chunks, progress.epoch),
+            _Batches(self.work, batches, progress.epoch),
             batch_size=None,
             num_workers=loader_processes(self.work.items),
             pin_memory=self.compute.device.type == "cuda",
             generator=torch.Generator(),  # it draws a seed for its processes: not from the model's generator
         )
-        for chunk, batch in zip(chunks, loader, strict=True):
-            yield batch, len(chunk)
+        for indices, batch in zip(batches, loader, strict=True):
+            yield batch, len(indices)
 
     def _learn(self, batch: Batch) -> torch.Tensor:
         """One step of the optimizer. The mean loss."""
@@ -167,7 +156,7 @@ class _Loop:
         total = self.work.weight(batch)
         sum_of_losses = torch.zeros((), device=self.compute.device)
         try:
-            for part in _parts(batch, self.progress.part, self.work.least_part):
+            for part in parts(batch, self.progress.part, self.work.least_part):
                 moved = {name: each.to(self.compute.device, non_blocking=True) for name, each in part.items()}
                 with self.compute.autocast():
                     loss = self.work.loss(self.running, moved) / total
@@ -183,7 +172,8 @@ class _Loop:
         part = self.progress.part
         if part <= self.work.least_part:
             raise TrainerError(
-                f"There is not enough memory for {part} of the {self.work.unit}; use a smaller model or smaller inputs.",
+                f"There is not enough memory for {part} of the {self.work.unit}; use a smaller model or "
+                "smaller inputs.",
                 details={"batch_size": self.config.batch_size},
             )
         self.progress.part = max(part // 2, self.work.least_part)
@@ -196,76 +186,30 @@ class _Loop:
         )
 
     # --- What is told -----------------------------------------------------------------------------------------------
-    def _tell(self, loss: torch.Tensor, examples: int) -> None:
-        self.losses.append((self.progress.step, loss))
-        self.since_report += examples
-        if time.perf_counter() - self.reported_at >= REPORT_EVERY:
-            self._flush()
-
-    def _flush(self) -> None:
-        """Report the losses of the last steps, and how fast they were."""
-        if not self.losses:
-            return
-        values = torch.stack([loss for _, loss in self.losses]).tolist()  # here the CPU waits for the GPU
-        for (step, _), value in zip(self.losses, values, strict=True):
-            if not math.isfinite(value):
-                raise TrainerError(
-                    f"The loss was {value} in step {step}: the training has diverged. Use a lower learning_rate"
-                    + (" or precision float32." if self.compute.autocast_type else "."),
-                    details={"step": step, "learning_rate": self.config.learning_rate},
-                )
-            self.reporter.metrics({"train_loss": value}, step=step)
-            self.told.append((time.perf_counter(), step, value))
-        now = time.perf_counter()
-        while self.told[0][0] < now - RETOLD:
-            self.told.popleft()
-        progress = self.progress
-        self.reporter.metrics(
-            {
-                "learning_rate": self.optimizer.param_groups[0]["lr"],
-                f"{self.work.unit}_per_second": self.since_report / max(now - self.reported_at, 1e-9),
-                "memory_mb": peak_memory_bytes(self.compute) / 1e6,
-            },
-            step=progress.step,
-        )
-        done = (progress.epoch + progress.position / self.work.items) / self.config.epochs
-        self.reporter.progress(
-            BEGIN + (END - BEGIN) * done,
-            f"epoch {min(progress.epoch + 1, self.config.epochs)} of {self.config.epochs}, loss {values[-1]:.4f}",
-        )
-        self.losses.clear()
-        self.since_report = 0
-        self.reported_at = now
-
     def _end_epoch(self) -> None:
         progress, work = self.progress, self.work
-        self._flush()
+        self.teller.flush()
         self.model.eval()
         metrics = work.evaluate(self.running, self.compute, progress.part)
-        progress.epoch += 1
-        progress.position = 0
-        progress.history.append(metrics)
+        is_best = progress.end_epoch(metrics, watched=work.watched, higher_is_better=work.higher_is_better)
         self.reporter.metrics({**metrics, "epoch": float(progress.epoch)}, step=progress.step)
         told = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         self.reporter.log("INFO", f"epoch {progress.epoch} of {self.config.epochs}: {told}")
-        value = metrics[work.watched]
-        sign = 1 if work.higher_is_better else -1
-        if progress.best is None or sign * value > sign * progress.best:
-            progress.best, progress.best_epoch = value, progress.epoch
+        if is_best:
             checkpoint.save(self.reporter.checkpoint() / BEST, {"model": self.model.state_dict()}, step=progress.step)
         self._save()
-        self.reported_at = time.perf_counter()  # the evaluation is no part of the speed
+        self.teller.rest()
 
     def _is_done_early(self) -> bool:
-        patience, progress = self.config.early_stopping, self.progress
-        if patience is None or progress.epoch - progress.best_epoch < patience or progress.best is None:
+        patience = self.config.early_stopping
+        if not self.progress.is_out_of_patience(patience):
             return False
         self.reporter.log("INFO", f"stopped early: {patience} epochs without a better {self.work.watched}")
         return True
 
     # --- Checkpoints ------------------------------------------------------------------------------------------------
     def _save(self) -> None:
-        self._flush()
+        self.teller.flush()
         self.progress.seconds = self._seconds()
         self.resumed_at = time.perf_counter()
         state = {
@@ -275,7 +219,7 @@ class _Loop:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "random": random_state(),
-            "told": [(step, value) for _, step, value in self.told],
+            "told": self.teller.told,
         }
         checkpoint.save(self.reporter.checkpoint(), state, step=self.progress.step)
         self.saved_at = time.perf_counter()
@@ -297,8 +241,7 @@ class _Loop:
         restore_random_state(state["random"])
         for name, value in state["progress"].items():
             setattr(self.progress, name, value)
-        for step, value in state["told"]:
-            self.reporter.metrics({"train_loss": value}, step=step)
+        self.teller.tell_again(state["told"])
         self.reporter.log(
             "INFO", f"resumed in epoch {self.progress.epoch + 1} after step {self.progress.step} of {self.steps}"
         )
@@ -320,34 +263,17 @@ class _Loop:
         return compiled
 
 
-class _Chunks(Dataset[Batch]):
+class _Batches(Dataset[Batch]):
     """Batch by batch, for a loader that neither batches nor shuffles."""
 
-    def __init__(self, work: Work, chunks: Sequence[Sequence[int]], epoch: int) -> None:
-        self.work, self.chunks, self.epoch = work, chunks, epoch
+    def __init__(self, work: Work, batches: Sequence[Sequence[int]], epoch: int) -> None:
+        self.work, self.batches, self.epoch = work, batches, epoch
 
     def __len__(self) -> int:
-        return len(self.chunks)
+        return len(self.batches)
 
     def __getitem__(self, number: int) -> Batch:
-        return self.work.load(self.chunks[number], self.epoch)
-
-
-def _chunks(items: int, position: int, size: int, least: int) -> list[tuple[int, int]]:
-    """Stretches of `size` from `position` on; a last one of fewer than `least` joins the one before."""
-    edges = list(range(position, items, size)) + [items]
-    if len(edges) > 2 and edges[-1] - edges[-2] < least:
-        del edges[-2]
-    return list(zip(edges[:-1], edges[1:], strict=True))
-
-
-def _parts(batch: Mapping[str, torch.Tensor], size: int, least: int) -> Iterator[Batch]:
-    """The batch in even parts of about `size` examples, none of them with fewer than `least`."""
-    examples = len(next(iter(batch.values())))
-    count = max(min(math.ceil(examples / size), examples // least), 1)
-    edges = [examples * number // count for number in range(count + 1)]
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
-        yield {name: each[begin:end] for name, each in batch.items()}
+        return self.work.load(self.batches[number], self.epoch)
 
 
 def _optimizer(model: nn.Module, config: DeepConfig, compute: Compute) -> torch.optim.Optimizer:

@@ -1,4 +1,7 @@
-"""AlexNet in its one-GPU form (Krizhevsky 2014, https://arxiv.org/abs/1404.5997), with torchvision's names of weights."""
+"""AlexNet in its one-GPU form (Krizhevsky 2014, https://arxiv.org/abs/1404.5997).
+
+Its weights have torchvision's names.
+"""
 
 import torch
 from torch import nn

@@ -3,13 +3,14 @@
 import io
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from trainers.protocol import DataProblem, Reporter, Stopped
 from trainers.vision.sources import Examples
@@ -22,14 +23,27 @@ SMALL = 64  # pixels: up to here, networks keep the size in their first layer
 LARGEST = 224
 MARGIN = 1.14  # what is kept beyond the size that the network sees, for crops: 256 for 224
 IN_MEMORY = 2 * 1024**3  # bytes; more goes into a file
-_BROKEN = (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError, EOFError)
+AHEAD = 4  # images a thread that are decoded between two looks at whether to stop
+
+
+class Unreadable(Exception):
+    """It is no whole image; the text says what the decoder said."""
 
 
 def decode(content: bytes | np.ndarray, side: int) -> np.ndarray:
     """(side, side, 3) unsigned bytes: upright, on white where it was transparent, the middle of the longer side.
 
-    Raises one of several exceptions where it is no whole image.
+    Raises Unreadable.
     """
+    try:
+        return _decode(content, side)
+    except (MemoryError, Stopped):
+        raise
+    except Exception as error:  # of a damaged file a decoder raises whatever it stumbles upon
+        raise Unreadable(f"{type(error).__name__}: {error}") from error
+
+
+def _decode(content: bytes | np.ndarray, side: int) -> np.ndarray:
     if isinstance(content, np.ndarray):
         image = Image.fromarray(content)
     else:
@@ -60,24 +74,42 @@ def _as_rgb(image: Image.Image) -> Image.Image:
 def look(examples: Examples) -> tuple[int, bool]:
     """(a size for the network, whether all are grey), judged from some images spread over all."""
     places = np.unique(np.linspace(0, len(examples) - 1, min(len(examples), SAMPLED)).astype(int))
-    sides, grey = [], True
+    sides, grey, missing = [], True, 0
     for place in places.tolist():
         try:
             content = examples.read(place)
-            if isinstance(content, np.ndarray):
-                sides.append(min(content.shape))
-                continue
-            with Image.open(io.BytesIO(content)) as image:
-                sides.append(min(image.size))
-                grey = grey and image.mode in ("1", "L", "I", "I;16", "I;16B", "F")
-        except _BROKEN:
+            side, is_grey = _shape(content)
+        except FileNotFoundError:
+            missing += 1
+        except (OSError, Unreadable):
             continue
+        else:
+            sides.append(side)
+            grey = grey and is_grey
     if not sides:
-        raise DataProblem(f'None of the images can be read, "{examples.names[0]}" for one.')
+        why = (
+            "is not there: a table's paths are looked for in the folder (or zip) that the table lies in"
+            if missing == len(places)
+            else "for one"
+        )
+        raise DataProblem(f'None of the images can be read; "{examples.names[0]}" {why}.')
     side = int(np.median(sides))
     if side <= SMALL:
         return max(28, -(-side // 4) * 4), grey
     return min(LARGEST, max(96, side // 32 * 32)), grey
+
+
+def _shape(content: bytes | np.ndarray) -> tuple[int, bool]:
+    """(the shorter side, whether it is grey) of an image that need not be whole. Raises Unreadable."""
+    if isinstance(content, np.ndarray):
+        return min(content.shape), True
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return min(image.size), image.mode in ("1", "L", "I", "I;16", "I;16B", "F")
+    except (MemoryError, Stopped):
+        raise
+    except Exception as error:
+        raise Unreadable(f"{type(error).__name__}: {error}") from error
 
 
 def side_kept(size: int) -> int:
@@ -94,7 +126,7 @@ def decode_all(
 
     Raises:
         DataProblem: 1 % of them or more are corrupt, or there is no room for them.
-        Stopped
+        Stopped: it was asked to.
     """
     total = len(examples)
     pixels = _room(total, side, folder)
@@ -103,14 +135,15 @@ def decode_all(
     def one(place: int) -> None:
         try:
             pixels[place] = decode(examples.read(place), side)
-        except _BROKEN:
+        except (OSError, Unreadable):
             corrupt.append(place)
 
-    block = 256
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:  # Pillow decodes without Python's lock
-        for begin in range(0, total, block):
-            list(pool.map(one, range(begin, min(begin + block, total))))
-            reporter.progress(upto * min(begin + block, total) / total, "reading the images")
+    threads = len(os.sched_getaffinity(0))  # Pillow decodes without Python's lock
+    with ThreadPoolExecutor(threads) as pool:
+        for begin in range(0, total, AHEAD * threads):
+            end = min(begin + AHEAD * threads, total)
+            list(pool.map(one, range(begin, end)))
+            reporter.progress(upto * end / total, "reading the images")
             if reporter.should_stop():
                 raise Stopped
     kept = np.setdiff1d(np.arange(total), corrupt)
@@ -136,10 +169,9 @@ def _room(count: int, side: int, folder: Path) -> np.ndarray:
     free = shutil.disk_usage(folder).free
     if size > free * 0.8:
         raise DataProblem(
-            f"{count} images of {side} x {side} pixels take {size / 1e9:.1f} GB; {free / 1e9:.1f} GB of the worker's disk "
-            "are free. Use a smaller image_size, or fewer images."
+            f"{count} images of {side} x {side} pixels take {size / 1e9:.1f} GB; {free / 1e9:.1f} GB of the worker's "
+            "disk are free. Use a smaller image_size, or fewer images."
         )
-    path = folder / "images.u8"
-    mapped = np.memmap(path, np.uint8, "w+", shape=shape)
-    path.unlink()  # it goes with the process that maps it
-    return mapped
+    with tempfile.TemporaryFile(dir=folder) as file:  # without a name: it goes with the process that maps it
+        os.posix_fallocate(file.fileno(), 0, size)  # a disk that is full later ends who writes to a mapped file
+        return np.memmap(file, np.uint8, "r+", shape=shape)

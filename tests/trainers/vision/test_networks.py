@@ -47,18 +47,33 @@ def test_a_network_is_of_its_published_size(name: str) -> None:
                 "fc.bias": (1000,),
             },
         ),
-        (lambda: ResNet(18, 1000, small=False), {"layer2.0.downsample.0.weight": (128, 64, 1, 1), "layer4.1.bn2.bias": (512,)}),
+        (
+            lambda: ResNet(18, 1000, small=False),
+            {"layer2.0.downsample.0.weight": (128, 64, 1, 1), "layer4.1.bn2.bias": (512,)},
+        ),
         (
             lambda: VGG(16, 1000, small=False, batch_norm=False),
-            {"features.28.weight": (512, 512, 3, 3), "classifier.0.weight": (4096, 25088), "classifier.6.bias": (1000,)},
+            {
+                "features.28.weight": (512, 512, 3, 3),
+                "classifier.0.weight": (4096, 25088),
+                "classifier.6.bias": (1000,),
+            },
         ),
-        (lambda: VGG(11, 1000, small=False), {"features.25.weight": (512, 512, 3, 3), "features.26.running_var": (512,)}),
+        (
+            lambda: VGG(11, 1000, small=False),
+            {"features.25.weight": (512, 512, 3, 3), "features.26.running_var": (512,)},
+        ),
         (
             lambda: AlexNet(1000, small=False),
-            {"features.0.weight": (64, 3, 11, 11), "features.10.bias": (256,), "classifier.1.weight": (4096, 9216), "classifier.6.weight": (1000, 4096)},
+            {
+                "features.0.weight": (64, 3, 11, 11),
+                "features.10.bias": (256,),
+                "classifier.1.weight": (4096, 9216),
+                "classifier.6.weight": (1000, 4096),
+            },
         ),
     ],
-)  # fmt: skip
+)
 def test_weights_have_torchvisions_names(model, names) -> None:
     with torch.device("meta"):
         state = model().state_dict()

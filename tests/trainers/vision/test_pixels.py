@@ -10,9 +10,9 @@ from PIL import Image
 
 from tests.trainers.conftest import Recorder
 from tests.trainers.vision.conftest import picture, png
-from trainers.protocol import DataProblem
+from trainers.protocol import DataProblem, Stopped
 from trainers.vision.augment import Augmentation
-from trainers.vision.pixels import decode, decode_all, look
+from trainers.vision.pixels import Unreadable, decode, decode_all, look
 from trainers.vision.sources import find
 
 
@@ -61,7 +61,7 @@ def test_the_middle_of_a_wide_image_is_kept() -> None:
 
 def test_a_bomb_of_pixels_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainers.vision.pixels.MAX_PIXELS", 1000)
-    with pytest.raises(ValueError, match="64 x 64 pixels"):
+    with pytest.raises(Unreadable, match="64 x 64 pixels"):
         decode(png(picture("disc", 1, 64)), 32)
 
 
@@ -85,6 +85,32 @@ def test_from_one_percent_on_they_are_fatal(
     (root / "disc" / "7.png").write_bytes(b"no image")
     with pytest.raises(DataProblem, match="1 of 20 images cannot be read: disc/7.png. Mend or remove them."):
         decode_all(find(root), 36, tmp_path, recorder, upto=0.1)
+
+
+def test_a_table_whose_images_are_not_there_says_where_they_are_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path,label\ncats/1.png,cat\ndogs/1.png,dog\n")
+    with pytest.raises(DataProblem, match="cats/1.png\" is not there: a table's paths are looked for in the folder"):
+        look(find(tmp_path / "list.csv"))
+
+
+def test_it_stops_while_it_decodes(class_folders: Callable[..., Path], tmp_path: Path) -> None:
+    stopped = Recorder(tmp_path / "checkpoint", stop_after=1)
+    with pytest.raises(Stopped):
+        decode_all(find(class_folders(60)), 36, tmp_path, stopped, upto=0.1)
+    assert stopped.fractions[0] < 0.1
+
+
+def test_many_images_lie_in_a_file_without_a_name(
+    class_folders: Callable[..., Path], tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.vision.pixels.IN_MEMORY", 1000)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    examples = find(class_folders(2))
+    mapped, readable = decode_all(examples, 36, folder, recorder, upto=0.1)
+    assert isinstance(mapped, np.memmap) and not list(folder.iterdir())
+    assert (mapped[3] == decode(examples.read(3), 36)).all()
+    assert readable.tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(("side", "size"), [(8, 28), (28, 28), (33, 36), (64, 64), (100, 96), (500, 224)])
