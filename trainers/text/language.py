@@ -14,7 +14,8 @@ from torch import nn
 
 from trainers.configs.text import GPTConfig, LanguageConfig, TransformerConfig
 from trainers.deep import device, store
-from trainers.deep.loop import END, fit
+from trainers.deep.loop import fit
+from trainers.deep.progress import END
 from trainers.protocol import DataProblem, ModelProblem, Reporter, TrainResult
 from trainers.text import corpus, tokens
 from trainers.text.gpt import GPT

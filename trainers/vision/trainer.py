@@ -12,7 +12,8 @@ from torch import nn
 from trainers.configs.vision import AlexNetConfig, ResNetConfig, VGGConfig, VisionConfig
 from trainers.deep import device, scores, store
 from trainers.deep.classes import class_weights, names_of_outputs
-from trainers.deep.loop import END, fit
+from trainers.deep.loop import fit
+from trainers.deep.progress import END
 from trainers.protocol import ModelProblem, Reporter, TrainResult
 from trainers.vision.alexnet import AlexNet
 from trainers.vision.augment import middle

@@ -12,6 +12,7 @@ from torch import nn
 from tests.trainers.conftest import Recorder
 from trainers.configs.deep import DeepConfig
 from trainers.deep import device, loop
+from trainers.deep.progress import chunks
 from trainers.deep.schedule import rate_at
 from trainers.protocol import Stopped, TrainerError
 
@@ -196,9 +197,9 @@ def test_it_learns_and_tells(recorder: Recorder) -> None:
 
 @pytest.mark.parametrize(("items", "size", "least"), [(90, 16, 1), (33, 16, 2), (5, 16, 2), (48, 16, 2)])
 def test_chunks_hold_every_example_once_and_none_is_too_small(items: int, size: int, least: int) -> None:
-    chunks = loop._chunks(items, 0, size, least)
-    assert [place for begin, end in chunks for place in range(begin, end)] == list(range(items))
-    assert all(end - begin >= least for begin, end in chunks)
+    stretches = chunks(items, 0, size, least)
+    assert [place for begin, end in stretches for place in range(begin, end)] == list(range(items))
+    assert all(end - begin >= least for begin, end in stretches)
 
 
 def test_the_rate_rises_and_falls() -> None:
