@@ -17,13 +17,16 @@ is divided by the better of MLflow's two on the same database, which share their
     mixed       50 clients for 30 s: 80 % points and batches, 20 % reads; p99
     bytes       on disk for a point, of the million, once the size rests (ours packs them after it has taken them)
 
-`--write` puts the table into docs/benchmarks.md between its markers; `--quick` measures a tenth, to try the script.
+Figures are kept in `.bench/tracking.json`, so that measures may be taken in several runs. `--write` puts the table of
+the newest ones into docs/benchmarks.md between its markers; `--quick` measures a tenth, to try the script, and keeps
+nothing.
 """
 
 import argparse
 import asyncio
 import contextlib
 import datetime
+import json
 import os
 import platform as machine
 import random
@@ -45,6 +48,7 @@ MARKERS = ("<!-- tracking: begin -->", "<!-- tracking: end -->")
 READ_SECONDS = 20.0  # after which a read is not repeated
 RESTS = 6  # looks, a second apart
 SETTLE_SECONDS = 120.0
+DATABASES = ("sqlite", "postgres")
 METRICS = ("loss", "accuracy", "lr", "grad_norm", "throughput")
 
 
@@ -281,15 +285,26 @@ async def _within(seconds: float, work: Awaitable[Results]) -> Results:
         raise SystemExit(f"not done after {seconds / 60:g} minutes; choose fewer measures or rounds") from None
 
 
-def report(results: Results, chosen: Sequence[Measure], databases: Sequence[str]) -> str:
+def keep(results: Results) -> Results:
+    """Put the figures among those of earlier runs. All of them."""
+    file = ROOT / ".bench" / "tracking.json"
+    kept = json.loads(file.read_text()) if file.exists() else {}
+    kept |= {" / ".join(key): figures for key, figures in results.items()}
+    file.write_text(json.dumps(kept, indent=1))
+    return {tuple(key.split(" / ")): figures for key, figures in kept.items()}
+
+
+def report(results: Results) -> str:
     lines = [
         f"Measured {datetime.date.today()} on {os.cpu_count()} cores, Python {machine.python_version()}; medians.",
         "",
         "| | database | ours | MLflow, 2 workers | 4 workers | times as good as the better | goal |",
         "|---|---|---|---|---|---|---|",
     ]
-    for each in chosen:
-        for database in databases:
+    for each in MEASURES:
+        for database in DATABASES:
+            if (each.name, f"ours {database}") not in results:
+                continue
             mine, *theirs = (
                 statistics.median(results[each.name, f"{name} {database}"]) for name in ("ours", "mlflow-2", "mlflow-4")
             )
@@ -307,7 +322,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=[each.name for each in MEASURES], default=[])
-    parser.add_argument("--databases", nargs="+", choices=["sqlite", "postgres"], default=["sqlite", "postgres"])
+    parser.add_argument("--databases", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--minutes", type=float, default=60.0, help="after so many, end without a result")
     options = parser.parse_args()
@@ -326,7 +341,7 @@ def main() -> None:
             port += 2
         bench = Bench(QUICK if options.quick else Size())
         results = asyncio.run(_within(options.minutes * 60, measure(trackers, chosen, bench, options.rounds)))
-    text = report(results, chosen, options.databases)
+    text = report(results if options.quick else keep(results))
     print(text)
     if options.write:
         put_between(ROOT / "docs" / "benchmarks.md", MARKERS, text)
