@@ -16,11 +16,12 @@ from django.utils import timezone
 from automl_site.logs import show_stacks
 from datasets_app import paths
 from datasets_app.storage import get_storage
-from jobs import failures, lifecycle, workspace
+from jobs import failures, lifecycle, processes, workspace
 from jobs.failures import EXIT_STOPPED, Lost, json_safe
 from jobs.models import Attempt, Job, JobStatus, TrainedModel
 from jobs.outages import PATIENCE, until_recorded, until_stored
 from jobs.reporter import DatabaseReporter, StopFlag
+from jobs.services.hyperparameter_files import with_local_files
 from tracking import stream
 from trainers import registry
 from trainers.protocol import Stopped, TrainResult
@@ -47,11 +48,14 @@ def run_attempt(attempt: Attempt, job: Job, stop: StopFlag) -> int:
 def _run(attempt: Attempt, job: Job, stop: StopFlag, output: ExitStack) -> int:
     """See `run_attempt`. `output` puts the process's output back, after the end is written down."""
     reporter = None
+    oom_kills = processes.oom_kills()
     try:
-        here = workspace.prepare(job.pk, attempt.number)
+        here = workspace.prepare(job.pk, attempt.number, resume_from=job.retry_of_id if job.resumes else None)
         reporter = DatabaseReporter(attempt=attempt, job=job, workspace=here, stop=stop)
         output.enter_context(_redirected_output(reporter))
         reporter.start()
+        if job.resumes and attempt.number == 1:
+            _tell_where_it_goes_on(job, here, reporter)
         result = _train(attempt, job, here, reporter)
         _no_more_interruptions()
         if stop.reason == StopFlag.CLAIM_LOST:
@@ -68,27 +72,40 @@ def _run(attempt: Attempt, job: Job, stop: StopFlag, output: ExitStack) -> int:
         return 0
     except BaseException as error:  # noqa: BLE001  (whatever ends it, the job must be told)
         _no_more_interruptions()
-        _fail(attempt, job, error, reporter)
+        _fail(attempt, job, error, reporter, oom_killed=processes.oom_kills() > oom_kills)
     finally:
         if reporter is not None:
             reporter.close()  # where the claim was lost its thread still waits, to end the process if nothing else does
     return 0
 
 
+def _tell_where_it_goes_on(job: Job, here: workspace.Workspace, reporter: DatabaseReporter) -> None:
+    origin = f"job_{job.retry_of_id}"
+    if here.seeded:
+        reporter.log("INFO", f"goes on from the last checkpoint of {origin}")
+    else:
+        reporter.log("WARN", f"this machine keeps no checkpoint of {origin}; the training begins anew")
+
+
 def _train(attempt: Attempt, job: Job, here: workspace.Workspace, reporter: DatabaseReporter) -> TrainResult:
     what = "the look-up of the data"
     # By now the owner may have lost the right to the data: what was allowed at submission is checked once more.
-    data = _stored(
+    checked = registry.check_config(job.model_type, job.hyperparameters)
+    data, config = _stored(
         attempt,
         job,
-        lambda: until_recorded(lambda: paths.resolve(user=job.owner, text=job.data_path).local(), what=what),
+        lambda: until_recorded(
+            lambda: (
+                paths.resolve(user=job.owner, text=job.data_path).local(),
+                with_local_files(user=job.owner, config=checked),
+            ),
+            what=what,
+        ),
         what=what,
         reporter=reporter,
     )
     started = time.perf_counter()
-    result = registry.train(
-        job.model_type, registry.check_config(job.model_type, job.hyperparameters), data, here.out, reporter
-    )
+    result = registry.train(job.model_type, config, data, here.out, reporter)
     result.metrics.setdefault("training_time", time.perf_counter() - started)
     return result
 
@@ -188,8 +205,13 @@ def _trained_model(job: Job, result: TrainResult) -> TrainedModel:
     )
 
 
-def _fail(attempt: Attempt, job: Job, error: BaseException, reporter: DatabaseReporter | None) -> None:
-    end = failures.of_exception(error, what=WHAT)
+def _fail(
+    attempt: Attempt, job: Job, error: BaseException, reporter: DatabaseReporter | None, *, oom_killed: bool
+) -> None:
+    end = failures.of_exception(error, what=WHAT, oom_killed=oom_killed)
+    if failures.is_disk_full(error):
+        # The database may lie on the same disk: what is half written makes room for the end that follows.
+        workspace.remove_partial_artefacts(job.pk, attempt.number)
     with suppress(lifecycle.ClaimLost):
         if reporter is not None:
             _write_rest(attempt, job, reporter, patience=PATIENCE)

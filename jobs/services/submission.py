@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from pydantic import BaseModel
 
 from automl_site.errors import FieldErrors, InvalidSpec
 from datasets_app import paths
@@ -14,6 +15,7 @@ from jobs.parameters import InferenceParameters
 from jobs.routing import QUEUES, ROUTES, QueueSpec, RoutingError, inference_queue, route
 from jobs.selectors.models import model_get
 from jobs.selectors.scheduling import estimated_seconds
+from jobs.services.hyperparameter_files import named_files
 from jobs.services.inference_inputs import inference_input
 from tracking import text
 from tracking.models import Run, User
@@ -45,9 +47,10 @@ def training_submit(
     """
     # Before the transaction, whose lock on SQLite is every writer's: workers wait for it.
     spec = _route(model_type, requires_gpu=requires_gpu, framework_override=framework_override)
-    _check_hyperparameters(model_type, hyperparameters or {})
+    config = _check_hyperparameters(model_type, hyperparameters or {})
     _check_storable("description", description)
     data = paths.resolve(user=user, text=data_path)
+    named_files(user=user, config=config)
     estimate = estimated_seconds(kind=Job.Kind.TRAINING, model_type=model_type)
     with transaction.atomic():
         project = project_for_submission(user=user, project_id=project_id)
@@ -146,13 +149,14 @@ def _route(model_type: str, *, requires_gpu: bool, framework_override: str) -> Q
         raise InvalidSpec(errors={"framework_override": [str(error)]}) from error
 
 
-def _check_hyperparameters(model_type: str, hyperparameters: Mapping[str, Any]) -> None:
+def _check_hyperparameters(model_type: str, hyperparameters: Mapping[str, Any]) -> BaseModel:
     try:
-        registry.check_config(model_type, hyperparameters)
+        config = registry.check_config(model_type, hyperparameters)
     except ConfigProblem as problem:
         raise InvalidSpec(errors=_prefixed("hyperparameters", problem.details)) from problem
     for name, value in hyperparameters.items():
         _check_storable(f"hyperparameters.{name}", value)
+    return config
 
 
 def _check_parameters(parameters: Mapping[str, Any]) -> None:

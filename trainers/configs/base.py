@@ -1,6 +1,6 @@
 """What the configs of the tabular trainers share. Imports pydantic only: the web process uses these."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -26,6 +26,10 @@ class TrainerConfig(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, allow_inf_nan=False, frozen=True, validate_default=True, protected_namespaces=()
     )
+
+    # Fields that name a file or folder as data is named. Who runs a training for others puts the local path there, of
+    # what its user may see.
+    path_fields: ClassVar[tuple[str, ...]] = ()
 
     def problems(self) -> dict[str, list[str]]:
         """What is wrong between fields: {field: [sentences]}. A trainer with such rules overrides it."""

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from trainers.configs.base import UINT32_MAX, TrainerConfig, in_group
 
+# What may be another in a resumed training. What a path names is in the checkpoint already, and may lie elsewhere now.
+_FREE = ("checkpoint_seconds", "device", "compile", "early_stopping")
+
 
 class DeepConfig(TrainerConfig):
     epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(
@@ -109,5 +112,8 @@ class DeepConfig(TrainerConfig):
 
     def decides(self) -> dict[str, Any]:
         """The fields that a resumed training must have in common with the one that it goes on with."""
-        free = {"checkpoint_seconds", "device", "compile", "early_stopping"}
-        return self.model_dump(mode="json", exclude=free)
+        return self.model_dump(mode="json", exclude={*_FREE, *self.path_fields})
+
+    def as_kept(self) -> dict[str, Any]:
+        """The fields as a model's manifest keeps them: without paths of the machine that trained it."""
+        return self.model_dump(mode="json", exclude=set(self.path_fields))

@@ -9,6 +9,8 @@ from trainers.configs.deep import DeepConfig
 
 
 class VisionConfig(DeepConfig):
+    path_fields = ("weights",)
+
     image_size: Annotated[int, Field(ge=28, le=1024)] | None = Field(
         None,
         title="Image size",

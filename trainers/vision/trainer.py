@@ -87,7 +87,7 @@ def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) 
         "classes": classes,
         "image_size": images.size,
         "architecture": architecture(config, outputs, small=small),
-        "config": config.model_dump(mode="json"),
+        "config": config.as_kept(),
         "seed": seed,
         "metrics": metrics,
     }
