@@ -272,7 +272,12 @@ JOBS = {
     "process_growth_bytes": env.int("AUTOML_PROCESS_GROWTH", default=256 * 1024**2),
     # An attempt waits this long (seconds) for a file storage that is away before it is lost.
     "storage_patience": env.float("AUTOML_STORAGE_PATIENCE", default=600.0),
+    # How long a job may run, by default and at most, all its attempts together. 0: no bound.
+    "training_timeout": env.float("AUTOML_TRAINING_TIMEOUT", default=0.0),
     "inference_timeout": env.float("AUTOML_INFERENCE_TIMEOUT", default=300.0),
+    # Checkpoints of cancelled and failed trainings stay on their worker's machine for so long, and up to so many bytes.
+    "checkpoint_seconds": env.float("AUTOML_CHECKPOINT_SECONDS", default=7 * 86400.0),
+    "checkpoint_bytes": env.int("AUTOML_CHECKPOINT_BYTES", default=20 * 1024**3),
     # A run outside of jobs that has sent heartbeats, and then nothing for so long, is taken for dead.
     "run_silence": env.float("AUTOML_RUN_SILENCE", default=300.0),
     # Of loaded models, an inference worker. 0: a quarter of the machine's memory.

@@ -285,6 +285,13 @@ def attempt_stopped(*, attempt: Attempt, reason: str = "") -> None:
     _end_attempt(attempt, Attempt.Status.CANCELLED, reason)
 
 
+def seconds_before(*, attempt: Attempt) -> float:
+    """How long the earlier attempts at the attempt's job have taken together."""
+    earlier = Attempt.objects.filter(job_id=attempt.job_id, number__lt=attempt.number, ended_at__isnull=False)
+    times = earlier.values_list("started_at", "ended_at")
+    return sum((ended - started).total_seconds() for started, ended in times if ended)
+
+
 def silent_attempts(*, since: datetime) -> list[Attempt]:
     """Running attempts that have not been heard of since then, with their jobs."""
     return list(

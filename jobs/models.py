@@ -67,6 +67,7 @@ class Job(models.Model):
     run = models.OneToOneField("tracking.Run", null=True, on_delete=models.SET_NULL, related_name="job")
     parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children")
     retry_of = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="retries")
+    resumes = models.BooleanField(default=False)  # goes on from the checkpoint of `retry_of`
     description = models.TextField(blank=True)
     requires_gpu = models.BooleanField(default=False)
     framework_override = models.CharField(max_length=40, blank=True)
@@ -93,7 +94,9 @@ class Job(models.Model):
     error_details = models.JSONField(default=dict, blank=True)
     log_seq = models.BigIntegerField(default=0, editable=False)  # of a job without a run: its last log line
     estimated_seconds = models.FloatField(default=0.0)
-    timeout_seconds = models.FloatField(null=True, blank=True)
+    timeout_seconds = models.FloatField(null=True, blank=True)  # for all its attempts together
+    # Of a training that was cancelled or failed: the machine that keeps its last checkpoint.
+    checkpoint_host = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True, blank=True)  # of the first attempt

@@ -80,7 +80,7 @@ def _run(attempt: Attempt, job: Job, stop: StopFlag, output: ExitStack) -> int:
 
 
 def _tell_where_it_goes_on(job: Job, here: workspace.Workspace, reporter: DatabaseReporter) -> None:
-    origin = f"job_{job.retry_of_id}"
+    origin = f"job_{job.retry_of_id}" if job.retry_of_id else "the earlier job"
     if here.seeded:
         reporter.log("INFO", f"goes on from the last checkpoint of {origin}")
     else:

@@ -209,7 +209,7 @@ def conclude(attempt: Attempt, job: Job, ended: Ended, reason: int, *, what: str
 
     def record() -> None:
         if ended.exit_code == 0 and lifecycle.is_settled(attempt=attempt):
-            workspace.remove(job.pk)
+            workspace.clear(job.pk)
             return
         with suppress(lifecycle.ClaimLost):
             _record_end(attempt, job, ended, reason, what)
@@ -218,7 +218,7 @@ def conclude(attempt: Attempt, job: Job, ended: Ended, reason: int, *, what: str
         lifecycle.attempt_stopped(attempt=attempt, reason=now.error if now else "the job was deleted")
         workspace.remove_partial_artefacts(job.pk, attempt.number)
         if now is None or now.status in FINAL_STATUSES:
-            workspace.remove(job.pk)
+            workspace.clear(job.pk)
 
     if signals.requested:
         # A few tries: the reconciler finds an attempt whose end was not recorded.
@@ -253,9 +253,14 @@ def _record_end(attempt: Attempt, job: Job, ended: Ended, reason: int, what: str
         lifecycle.fail(attempt=attempt, job=job, failure=end)
 
 
-def deadline_of(job: Job) -> float:
-    """When (time.monotonic) an attempt that begins now has to be over."""
-    return time.monotonic() + job.timeout_seconds if job.timeout_seconds else float("inf")
+def deadline_of(attempt: Attempt, job: Job) -> float:
+    """When (time.monotonic) an attempt that begins now has to be over: the job's time, less what earlier ones took."""
+    if not job.timeout_seconds:
+        return float("inf")
+    spent = 0.0
+    if attempt.number > 1:
+        spent = until_recorded(lambda: lifecycle.seconds_before(attempt=attempt), what="the look at earlier attempts")
+    return time.monotonic() + max(job.timeout_seconds - spent, 0.0)
 
 
 def grace_of(reason: int) -> float:

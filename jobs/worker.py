@@ -229,7 +229,7 @@ class TrainingWorker(QueueWorker):
 
     def _supervise(self, attempt: Attempt, job: Job, child: Child) -> None:
         """Watch the child until the attempt is over. However long the database is away, nothing is killed for it."""
-        deadline = deadline_of(job)
+        deadline = deadline_of(attempt, job)
         look_at = time.monotonic() + min(FIRST_LOOK, settings.JOBS["claim_check"])
         beat_at = look_at
         until_press = 3600.0

@@ -34,8 +34,8 @@ LASTING_FRAMEWORKS = frozenset({"sklearn"})
 # beyond these is loaded then.
 _ORDER = (
     "number", "status", "job__queue", "job__model_type", "job__model_public_id", "job__data_path",
-    "job__hyperparameters", "job__requires_gpu", "job__project_id", "job__dataset_id", "job__owner__username",
-    "job__owner__is_active", "job__owner__is_superuser", "job__run__name",
+    "job__hyperparameters", "job__requires_gpu", "job__project_id", "job__dataset_id", "job__retry_of_id",
+    "job__resumes", "job__owner__username", "job__owner__is_active", "job__owner__is_superuser", "job__run__name",
 )  # fmt: skip
 _FINISHED = b"finished"
 _LONGEST_ORDER = 64  # bytes

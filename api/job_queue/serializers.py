@@ -4,7 +4,13 @@ from typing import Any
 
 from rest_framework import serializers
 
-from api.base.fields import StrictBooleanField, StrictCharField, StrictIntegerField, UtcZDateTimeField
+from api.base.fields import (
+    StrictBooleanField,
+    StrictCharField,
+    StrictFloatField,
+    StrictIntegerField,
+    UtcZDateTimeField,
+)
 from api.base.serializers import StrictSerializer
 from jobs.models import Job, JobStatus
 from jobs.selectors.scheduling import waiting_message
@@ -17,6 +23,15 @@ def duration(seconds: float) -> str:
     """90.4 -> "00:01:30", as the document writes durations; hours go past 24."""
     whole = max(round(seconds), 1)
     return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def timeout_field() -> serializers.Field:
+    return StrictFloatField(
+        required=False,
+        default=None,
+        allow_null=True,
+        help_text="Seconds after which the job is stopped and fails, all its attempts together; an extension.",
+    )
 
 
 class QueueTrainingIn(StrictSerializer):
@@ -35,6 +50,7 @@ class QueueTrainingIn(StrictSerializer):
     project_id = StrictIntegerField(
         required=False, default=None, allow_null=True, min_value=1, help_text="Where the run goes; an extension."
     )
+    timeout = timeout_field()
 
 
 class QueueInferenceIn(StrictSerializer):
@@ -43,6 +59,13 @@ class QueueInferenceIn(StrictSerializer):
         help_text="One CSV row, many rows, a JSON object or list of them, or a file (path, s3:// address, ds_… id)."
     )
     parameters = serializers.DictField(required=False, default=dict)
+    timeout = timeout_field()
+
+
+class QueueResumeIn(StrictSerializer):
+    """The body of `POST /jobs/{job_id}/resume`, an extension; it may be left out."""
+
+    timeout = timeout_field()
 
 
 class QueueListIn(serializers.Serializer):
@@ -73,7 +96,11 @@ class QueueSubmittedOut(serializers.Serializer):
 
 
 class QueueJobOut(serializers.Serializer):
-    """One job's state. `error` is there when there is one."""
+    """One job's state. `error`, and what belongs to it, is there when there is one.
+
+    `error_kind` tells the job's own fault (own, timeout) from the platform's (infrastructure, internal); `resumable`
+    whether a checkpoint is kept that `POST /jobs/{job_id}/resume` goes on from.
+    """
 
     job_id = serializers.CharField(source="public_id")
     job_type = serializers.CharField(source="kind")
@@ -83,8 +110,11 @@ class QueueJobOut(serializers.Serializer):
     progress = serializers.FloatField()
     message = serializers.SerializerMethodField()
     attempt = serializers.IntegerField()
+    timeout = serializers.FloatField(source="timeout_seconds")
     result = serializers.SerializerMethodField()
     error = serializers.CharField()
+    error_kind = serializers.CharField()
+    resumable = serializers.SerializerMethodField()
 
     def get_message(self, job: Job) -> str:
         return waiting_message(job) or job.message
@@ -92,10 +122,14 @@ class QueueJobOut(serializers.Serializer):
     def get_result(self, job: Job) -> dict[str, Any] | None:
         return result_so_far(job)
 
+    def get_resumable(self, job: Job) -> bool:
+        return bool(job.checkpoint_host)
+
     def to_representation(self, instance: Job) -> dict[str, Any]:
         answer = super().to_representation(instance)
         if not instance.error:
-            del answer["error"]
+            for name in ("error", "error_kind", "resumable"):
+                del answer[name]
         return answer
 
 

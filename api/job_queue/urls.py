@@ -11,5 +11,6 @@ urlpatterns = [
     re_path(r"^jobs/training/?$", JobViewSet.as_view({"post": "training"}), name="job-queue-training"),
     re_path(r"^jobs/inference/?$", JobViewSet.as_view({"post": "inference"}), name="job-queue-inference"),
     re_path(JOB + r"/status/?$", JobViewSet.as_view({"get": "status"}), name="job-queue-status"),
+    re_path(JOB + r"/resume/?$", JobViewSet.as_view({"post": "resume"}), name="job-queue-resume"),
     re_path(JOB + r"/?$", JobViewSet.as_view({"delete": "destroy"}), name="job-queue-job"),
 ]

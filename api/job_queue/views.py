@@ -11,12 +11,13 @@ from api.job_queue.serializers import (
     QueueJobListOut,
     QueueJobOut,
     QueueListIn,
+    QueueResumeIn,
     QueueSubmittedOut,
     QueueTrainingIn,
 )
 from automl_site.errors import InvalidSpec
 from jobs.selectors.jobs import job_get, job_list, parse_job_id
-from jobs.services.control import job_cancel
+from jobs.services.control import job_cancel, job_resume
 from jobs.services.submission import inference_submit, training_submit
 
 
@@ -49,6 +50,14 @@ class JobViewSet(ViewSet):
         """Cancel a running or pending job."""
         job = job_cancel(user=request.user, job=job_get(user=request.user, job_id=job_id))
         return Response(QueueCancelledOut(job).data)
+
+    @extend_schema(request=QueueResumeIn, responses={200: QueueSubmittedOut})
+    def resume(self, request: Request, job_id: str) -> Response:
+        """Go on with a cancelled or failed training from its last checkpoint, as a new job."""
+        order = QueueResumeIn(data=request.data)
+        order.is_valid(raise_exception=True)
+        job = job_resume(user=request.user, job=job_get(user=request.user, job_id=job_id), **order.validated_data)
+        return Response(QueueSubmittedOut(job).data)
 
     @extend_schema(parameters=[QueueListIn], responses={200: QueueJobListOut})
     def list(self, request: Request) -> Response:

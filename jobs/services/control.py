@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from automl_site.errors import Conflict, Forbidden, NotCancellable, NotFound
 from jobs import lifecycle
-from jobs.models import Job, TrainedModel
+from jobs.models import Attempt, Job, JobStatus, TrainedModel
 from jobs.services.submission import inference_submit, training_submit
 from tracking.models import Project, User
 
@@ -41,9 +41,38 @@ def job_run_again(*, user: User, job: Job, hyperparameters: Mapping[str, Any] | 
             model_id=job.model.public_id,
             input_data=job.input_data,
             parameters=job.parameters,
+            timeout=job.timeout_seconds,
             contract=job.contract,
             retry_of=job,
         )
+    return _submit_training(user=user, job=job, hyperparameters=hyperparameters, timeout=job.timeout_seconds)
+
+
+def job_resume(*, user: User, job: Job, timeout: float | None = None) -> Job:
+    """Submit a training that was cancelled or has failed anew, as the caller's own job, to go on from its checkpoint.
+
+    `timeout`: seconds; None: as before.
+
+    Raises: what submitting raises; Conflict when there is nothing to go on from.
+    """
+    if job.kind != Job.Kind.TRAINING or job.status not in (JobStatus.CANCELLED, JobStatus.FAILED):
+        raise Conflict("Only a training that was cancelled or has failed can be resumed.")
+    if not job.checkpoint_host and job.attempts.filter(status=Attempt.Status.RUNNING).exists():
+        raise Conflict("The job's processes are about to end; try again in a few seconds.")
+    if not job.checkpoint_host:
+        raise Conflict("No checkpoint of this job is kept; run it again instead.")
+    seconds = job.timeout_seconds if timeout is None else timeout
+    return _submit_training(user=user, job=job, timeout=seconds, resumes=True)
+
+
+def _submit_training(
+    *,
+    user: User,
+    job: Job,
+    timeout: float | None,
+    hyperparameters: Mapping[str, Any] | None = None,
+    resumes: bool = False,
+) -> Job:
     editable = job.project is not None and Project.objects.changeable_by(user).filter(pk=job.project.pk).exists()
     return training_submit(
         user=user,
@@ -54,8 +83,10 @@ def job_run_again(*, user: User, job: Job, hyperparameters: Mapping[str, Any] | 
         requires_gpu=job.requires_gpu,
         framework_override=job.framework_override,
         project_id=job.project_id if editable else None,
+        timeout=timeout,
         contract=job.contract,
         retry_of=job,
+        resumes=resumes,
     )
 
 

@@ -25,6 +25,8 @@ from trainers import registry
 from trainers.configs.checks import check
 from trainers.protocol import ConfigProblem
 
+MIN_TIMEOUT, MAX_TIMEOUT = 1.0, 365 * 86_400.0  # seconds that an order may give
+
 
 def training_submit(
     *,
@@ -36,19 +38,24 @@ def training_submit(
     requires_gpu: bool = False,
     framework_override: str = "",
     project_id: int | None = None,
+    timeout: float | None = None,
     contract: str = "job_queue",
     retry_of: Job | None = None,
+    resumes: bool = False,
 ) -> Job:
     """Check a training's order, write its job and its run, and wake a worker.
 
+    `timeout`: seconds that its attempts may take together. `resumes`: it goes on from `retry_of`'s last checkpoint.
+
     Raises:
-        InvalidSpec: model type, routing, hyperparameters or data path; `errors` names the fields.
+        InvalidSpec: model type, routing, hyperparameters, data path or timeout; `errors` names the fields.
         NotFound, Forbidden: the project.
     """
     # Before the transaction, whose lock on SQLite is every writer's: workers wait for it.
     spec = _route(model_type, requires_gpu=requires_gpu, framework_override=framework_override)
     config = _check_hyperparameters(model_type, hyperparameters or {})
     _check_storable("description", description)
+    seconds = _timeout(timeout, bound=settings.JOBS["training_timeout"])
     data = paths.resolve(user=user, text=data_path)
     named_files(user=user, config=config)
     estimate = estimated_seconds(kind=Job.Kind.TRAINING, model_type=model_type)
@@ -72,6 +79,7 @@ def training_submit(
             project=project,
             run=run,
             retry_of=retry_of,
+            resumes=resumes,
             description=description,
             requires_gpu=requires_gpu,
             framework_override=framework_override,
@@ -80,6 +88,7 @@ def training_submit(
             hyperparameters=dict(hyperparameters or {}),
             model_public_id=new_model_id(),
             estimated_seconds=estimate,
+            timeout_seconds=seconds,
         )
         queue.wake_on_commit(job.queue)
     return job
@@ -91,18 +100,20 @@ def inference_submit(
     model_id: str,
     input_data: Any,
     parameters: Mapping[str, Any] | None = None,
+    timeout: float | None = None,
     contract: str = "job_queue",
     retry_of: Job | None = None,
 ) -> Job:
-    """Check an inference's order, write its job, and wake a warm worker.
+    """Check an inference's order, write its job, and wake a warm worker. `timeout` is in seconds.
 
     Raises:
         NotFound: no such model, or not the caller's to see.
-        InvalidSpec: input data or parameters.
+        InvalidSpec: input data, parameters or timeout.
     """
     model = model_get(user=user, model_id=model_id)
     _check_parameters(parameters or {})
     _check_storable("input_data", input_data)
+    seconds = _timeout(timeout, bound=settings.JOBS["inference_timeout"])
     given = inference_input(user=user, input_data=input_data, task=model.task)
     estimate = estimated_seconds(kind=Job.Kind.INFERENCE, model_type=model.model_type)
     with transaction.atomic():
@@ -118,7 +129,7 @@ def inference_submit(
             input_data=input_data,
             parameters=dict(parameters or {}),
             estimated_seconds=estimate,
-            timeout_seconds=settings.JOBS["inference_timeout"],
+            timeout_seconds=seconds,
         )
         queue.wake_on_commit(job.queue)
     return job
@@ -157,6 +168,18 @@ def _check_hyperparameters(model_type: str, hyperparameters: Mapping[str, Any]) 
     for name, value in hyperparameters.items():
         _check_storable(f"hyperparameters.{name}", value)
     return config
+
+
+def _timeout(given: float | None, *, bound: float) -> float | None:
+    """The seconds that a job may run: what is given, else the operator's `bound`, which is also the most; 0: none."""
+    if given is None:
+        return bound or None
+    most = bound or MAX_TIMEOUT
+    if not MIN_TIMEOUT <= given <= most:  # NaN is in no range
+        raise InvalidSpec(
+            errors={"timeout": [f"timeout must be from {MIN_TIMEOUT:g} to {most:g} seconds; it is {given:g}"]}
+        )
+    return float(given)
 
 
 def _check_parameters(parameters: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ import pytest
 from automl_site.errors import Conflict, Forbidden, InvalidSpec, NotCancellable, NotFound
 from jobs import lifecycle
 from jobs.models import Job, TrainedModel
-from jobs.services.control import job_cancel, job_run_again, model_restore, model_trash
+from jobs.services.control import job_cancel, job_resume, job_run_again, model_restore, model_trash
 from jobs.services.submission import inference_submit
 from tracking.models import Project, ProjectMember
 from tracking.services.projects import jobs_project, project_create
@@ -93,6 +93,38 @@ def test_other_hyperparameters_are_checked_like_any(submit, user):
 def test_a_readers_run_goes_into_a_project_of_the_readers_own(shared, bob):
     again = job_run_again(user=bob, job=shared)
     assert (again.owner, again.project) == (bob, jobs_project(bob))
+
+
+# --- Resuming ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_cancelled_training_goes_on_as_a_new_job(submit, user):
+    job = submit(timeout=60)
+    lifecycle.cancel(job=job)
+    Job.objects.filter(pk=job.pk).update(checkpoint_host="here")
+    for timeout, seconds in ((None, 60.0), (90, 90.0)):
+        resumed = job_resume(user=user, job=Job.objects.get(pk=job.pk), timeout=timeout)
+        assert (resumed.resumes, resumed.retry_of, resumed.timeout_seconds) == (True, job, seconds)
+        assert (resumed.status, resumed.hyperparameters) == ("pending", job.hyperparameters)
+    assert not job_run_again(user=user, job=job).resumes
+
+
+def test_what_there_is_no_checkpoint_of_is_not_resumed(submit, inference, claim, user):
+    job = submit()
+    with pytest.raises(Conflict, match="Only a training that was cancelled or has failed"):
+        job_resume(user=user, job=job)
+    attempt = claim(job)
+    lifecycle.cancel(job=job)
+    job.refresh_from_db()
+    with pytest.raises(Conflict, match="are about to end; try again in a few seconds"):
+        job_resume(user=user, job=job)
+    lifecycle.attempt_stopped(attempt=attempt)
+    with pytest.raises(Conflict, match="No checkpoint of this job is kept; run it again"):
+        job_resume(user=user, job=job)
+    lifecycle.cancel(job=inference)
+    inference.refresh_from_db()
+    with pytest.raises(Conflict, match="Only a training"):
+        job_resume(user=user, job=inference)
 
 
 def test_an_inference_is_run_again_while_its_model_is_there(inference, user):

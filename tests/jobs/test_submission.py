@@ -198,6 +198,22 @@ def test_what_can_be_trained_is_named_in_the_order_of_the_table():
     assert available_model_types() == ["random_forest", "svm", "logistic_regression"]
 
 
+@pytest.mark.parametrize("timeout", [0, 0.5, -1, math.nan, math.inf, 10**9])
+def test_a_timeout_that_makes_no_sense_is_refused(submit, timeout):
+    errors = refused(submit, timeout=timeout)
+    assert "timeout must be from 1 to 3.1536e+07 seconds" in errors["timeout"][0]
+
+
+def test_the_operators_timeout_is_the_default_and_the_most(submit, make_model, user, settings):
+    assert submit().timeout_seconds is None
+    settings.JOBS = {**settings.JOBS, "training_timeout": 100.0, "inference_timeout": 50.0}
+    assert (submit().timeout_seconds, submit(timeout=7).timeout_seconds) == (100.0, 7.0)
+    assert "from 1 to 100 seconds; it is 101" in refused(submit, timeout=101)["timeout"][0]
+    order = {"user": user, "model_id": make_model().public_id, "input_data": "1"}
+    assert inference_submit(**order, timeout=5).timeout_seconds == 5.0
+    assert "from 1 to 50 seconds" in refused(inference_submit, **order, timeout=51)["timeout"][0]
+
+
 # --- Inferences -------------------------------------------------------------------------------------------------------
 
 

@@ -2,6 +2,9 @@
 
 import os
 import signal
+import socket
+import time
+from datetime import timedelta
 
 import pytest
 import rq
@@ -16,6 +19,7 @@ from jobs.reporter import StopFlag
 from jobs.supervision import StopRequested, StopSignals, conclude
 from jobs.worker import QueueWorker, TrainingWorker
 from jobs.workspace import prepare, work_root
+from jobs.workspace import workspace as folder_of
 
 pytestmark = pytest.mark.django_db
 
@@ -229,21 +233,30 @@ def test_a_child_that_ended_without_a_word_has_failed(end, training):
 def test_what_follows_from_the_end_of_a_child(end, training, ended, reason, job, attempt):
     Job.objects.filter(pk=training.pk).update(timeout_seconds=90.0)
     assert end(ended, reason) == (job, attempt)
-    folder = work_root() / str(training.pk)
-    assert folder.exists() == (job == "pending")
-    if job == "pending":
-        assert [each.name for each in (folder / "1").iterdir()] == ["checkpoint"]
-    else:
-        training.refresh_from_db()
+    assert [each.name for each in (work_root() / str(training.pk) / "1").iterdir()] == ["checkpoint"]
+    training.refresh_from_db()
+    assert training.checkpoint_host == (socket.gethostname() if job == "failed" else "")
+    if job == "failed":
         assert training.error == "The training was stopped at its deadline of 90 seconds."
 
 
-def test_the_child_of_a_cancelled_job_leaves_nothing(end, training):
+def test_the_child_of_a_cancelled_job_leaves_its_checkpoint_to_go_on_from(end, training):
     def cancel(attempt):
         lifecycle.cancel(job=training)
+        (folder_of(training.pk, attempt.number).checkpoint / "half.tmp").mkdir()
 
     assert end(KILLED, StopFlag.CANCELLED, before=cancel) == ("cancelled", "cancelled")
-    assert not (work_root() / str(training.pk)).exists()
+    left = [path for path in (work_root() / str(training.pk)).rglob("*") if not path.is_dir()]
+    assert [path.name for path in left] == ["step"]
+    assert Job.objects.get(pk=training.pk).checkpoint_host == socket.gethostname()
+
+
+def test_the_child_of_a_job_that_failed_by_itself_leaves_its_checkpoint_too(end, training):
+    def fail(attempt):
+        lifecycle.fail(attempt=attempt, job=training, failure=lifecycle.Failure("No.", "own"))
+
+    assert end(DONE, before=fail) == ("failed", "failed")
+    assert Job.objects.get(pk=training.pk).checkpoint_host == socket.gethostname()
 
 
 @pytest.mark.parametrize("ended", [DONE, KILLED, STOPPED])
@@ -266,4 +279,14 @@ def test_a_job_that_another_attempt_has_by_now_keeps_its_folder(end, training, w
 def test_grace_and_deadline_follow_the_settings(training, settings):
     settings.JOBS = {**settings.JOBS, "stop_grace": 3.0, "hand_back_grace": 6.0}
     assert [supervision.grace_of(reason) for reason in (StopFlag.CANCELLED, StopFlag.HAND_BACK)] == [3.0, 6.0]
-    assert supervision.deadline_of(training) == float("inf")
+
+
+def test_a_deadline_is_for_all_attempts_together(training, claim):
+    attempt = claim(training)
+    assert supervision.deadline_of(attempt, training) == float("inf")
+    training.timeout_seconds = 90.0
+    assert 85 < supervision.deadline_of(attempt, training) - time.monotonic() <= 90
+    lifecycle.lose(attempt=attempt, job=training, reason="silent")
+    began = lifecycle.database_now() - timedelta(seconds=60)
+    Attempt.objects.filter(pk=attempt.pk).update(started_at=began)
+    assert 25 < supervision.deadline_of(claim(training), training) - time.monotonic() <= 30.1

@@ -1,11 +1,15 @@
 """The folders that attempts work in: each its own, seeded from the newest whole checkpoint, cleared at the end."""
 
 import shutil
+import socket
 import uuid
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from jobs import workspace
+from jobs.models import Job
 from jobs.workspace import prepare, remove, remove_partial_artefacts, work_root
 from jobs.workspace import workspace as folder_of
 
@@ -98,6 +102,63 @@ def test_a_stopped_attempt_keeps_its_checkpoint_only(job_id):
     remove(job_id)
     assert not here.folder.parent.exists()
     remove(job_id)
+
+
+# --- Checkpoints of jobs that have ended ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ended(submit):
+    """ended("cancelled", days=2) -> a job that ended so long ago, with a checkpoint of 100 bytes."""
+    made = []
+
+    def make(status="cancelled", *, days=0.0):
+        job = submit()
+        made.append(job.pk)
+        fields = {"status": status, "ended_at": timezone.now() - timedelta(days=days)}
+        Job.objects.filter(pk=job.pk).update(**fields, checkpoint_host=socket.gethostname())
+        checkpoint_of(job.pk, 1, step="x" * 100)
+        return job
+
+    yield make
+    for pk in made:
+        remove(pk)
+
+
+def is_kept(job):
+    job.refresh_from_db()
+    there = (folder_of(job.pk, 1).checkpoint / "step").exists()
+    assert there == bool(job.checkpoint_host)
+    return there
+
+
+@pytest.mark.django_db
+def test_checkpoints_are_kept_for_a_time_and_up_to_a_number_of_bytes(ended, settings):
+    settings.JOBS = {**settings.JOBS, "checkpoint_seconds": 3 * 86400.0, "checkpoint_bytes": 250}
+    old, third, second, first = (ended(days=days) for days in (4, 3 - 1e-3, 2, 1))
+    workspace.remove_ended()
+    assert [is_kept(job) for job in (old, third, second, first)] == [False, False, True, True]
+
+
+@pytest.mark.django_db
+def test_a_job_that_was_cancelled_while_it_waited_for_another_attempt_keeps_its_checkpoint_too(ended):
+    cancelled, completed = ended(), ended("completed")
+    Job.objects.filter(pk__in=[cancelled.pk, completed.pk]).update(checkpoint_host="")
+    checkpoint_of(cancelled.pk, 2)  # it died before it had written one
+    workspace.remove_ended()
+    assert (is_kept(cancelled), is_kept(completed)) == (True, False)
+    assert [each.name for each in folder_of(cancelled.pk, 1).folder.parent.iterdir()] == ["1"]
+
+
+@pytest.mark.django_db
+def test_another_job_goes_on_from_the_newest_checkpoint_that_is_kept(job_id, ended):
+    origin = ended()
+    here = prepare(job_id, 1, resume_from=origin.pk)
+    assert (here.seeded, (here.checkpoint / "step").read_text()) == (True, "x" * 100)
+    (here.checkpoint / "step").write_text("mine")
+    assert (prepare(job_id, 2, resume_from=origin.pk).checkpoint / "step").read_text() == "mine"
+    remove(origin.pk)
+    assert not prepare(job_id, 1, resume_from=origin.pk).seeded
 
 
 @pytest.mark.django_db

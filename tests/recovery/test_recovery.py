@@ -77,7 +77,9 @@ def test_a_cancelled_job_leaves_no_process(platform: Platform, misbehaviour: str
     wait_until(lambda: all(is_gone(pid) for pid in processes), timeout=5, what="the end of the process tree")
     assert time.monotonic() - started < 5
     wait_until(lambda: platform.statuses(job) == ["cancelled"], what="the attempt's end")
-    wait_until(lambda: not (work_root() / str(job.pk)).exists(), what="the work folder's removal")
+    # Only the checkpoint stays, to go on from.
+    wait_until(lambda: Job.objects.get(pk=job.pk).checkpoint_host, what="the word that a checkpoint is kept")
+    assert [each.name for each in workspace(job.pk, 1).folder.iterdir()] == ["checkpoint"]
     assert not (Path(settings.FILES_ROOT) / "models" / job.model_public_id).exists()
     after = platform.submit(seconds=0.1, steps=1)
     platform.wait_for(after, "completed")

@@ -112,6 +112,35 @@ def test_a_pending_job_is_cancelled_at_once_and_only_once(api: Api, table: Path)
     assert_golden(GOLDEN, "cancelled_twice", answer)
 
 
+def test_a_failed_training_tells_whose_fault_it_was_and_goes_on_from_its_checkpoint(
+    api: Api, table: Path, worker: Worker
+) -> None:
+    job = submitted(api, timeout=60)
+    attempt = lifecycle.claim_next(queue_names=["sklearn"], worker=worker)
+    assert attempt is not None
+    lifecycle.fail(attempt=attempt, job=job, failure=lifecycle.Failure("Too slow.", Job.ErrorKind.TIMEOUT))
+    failed = api.call("GET", f"/jobs/{job.public_id}/status")[1]
+    assert [failed[name] for name in ("error", "error_kind", "timeout", "resumable")] == [
+        "Too slow.", "timeout", 60.0, False,
+    ]  # fmt: skip
+    status, answer = api.call("POST", f"/jobs/{job.public_id}/resume")
+    assert (status, answer["detail"]) == (409, "No checkpoint of this job is kept; run it again instead.")
+    Job.objects.filter(pk=job.pk).update(checkpoint_host="here")
+    assert api.call("GET", f"/jobs/{job.public_id}/status")[1]["resumable"]
+    status, answer = api.call("POST", f"/jobs/{job.public_id}/resume", {"timeout": 120})
+    assert (status, answer["status"]) == (200, "queued")
+    resumed = Job.objects.get(pk=answer["job_id"].removeprefix("job_"))
+    assert (resumed.retry_of, resumed.resumes, resumed.timeout_seconds) == (job, True, 120.0)
+
+
+@pytest.mark.parametrize("timeout", ["60", True, 0, -1, 1e300, 10**400, [], {}])
+def test_a_timeout_that_is_none_is_refused(api: Api, table: Path, timeout: Any) -> None:
+    for path, order in (("/jobs/training", FOREST), ("/jobs/job_00000000-0000-4000-8000-000000000000/resume", {})):
+        status, answer = api.call("POST", path, {**order, "timeout": timeout})
+        assert (status, "timeout" in answer["detail"]) in ((422, True), (404, False)), answer
+        assert (path, status) != ("/jobs/training", 404)
+
+
 def test_jobs_are_listed_newest_first_with_total_limit_and_offset(api: Api, table: Path) -> None:
     first, second = submitted(api), submitted(api, description="second")
     status, answer = api.call("GET", "/jobs")
