@@ -67,7 +67,9 @@ class TrainResult:
     device: str  # "cpu"
     task: Task
     # For pages, as far as the task has them: confusion_matrix {labels, matrix}, per_class [{label, precision, recall,
-    # f1, support}], feature_importances [{name, importance}], residuals [{actual, predicted}] (at most 500).
+    # f1, support}], classes (how many there are, where only the most frequent are drawn), feature_importances [{name,
+    # importance}], residuals [{actual, predicted}] (at most 500), samples of the held-out part [{file (a picture in the
+    # folder) or text, label, predicted, score}] (at most 24), generated [{prompt, text}].
     report: dict[str, Any] = field(default_factory=dict)
     columns: list[dict[str, Any]] = field(default_factory=list)  # the inputs in order: {name, kind, examples, ...}
     target: str = ""

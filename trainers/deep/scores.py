@@ -41,6 +41,7 @@ def classification(
         values["roc_auc"] = _binary_auc(actual == 1, probabilities[:, 1])
     drawn = sorted(np.argsort(-support, kind="stable")[:MAX_CLASSES_DRAWN])
     return values, {
+        "classes": len(classes),
         "confusion_matrix": {
             "labels": [classes[i] for i in drawn],
             "matrix": matrix[np.ix_(drawn, drawn)].tolist(),

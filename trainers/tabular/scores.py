@@ -42,6 +42,7 @@ def classification(
     drawn = sorted(np.argsort(-support, kind="stable")[:MAX_CLASSES_DRAWN])
     labels = [classes[i] for i in drawn]
     return values, {
+        "classes": len(classes),
         "confusion_matrix": {
             "labels": labels,
             "matrix": metrics.confusion_matrix(actual, predicted, labels=labels).tolist()

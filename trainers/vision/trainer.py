@@ -15,6 +15,7 @@ from trainers.deep.classes import class_weights, names_of_outputs
 from trainers.deep.loop import fit
 from trainers.deep.progress import END
 from trainers.protocol import ModelProblem, Reporter, TrainResult
+from trainers.vision import samples
 from trainers.vision.alexnet import AlexNet
 from trainers.vision.augment import middle
 from trainers.vision.data import fingerprint, prepare
@@ -69,6 +70,7 @@ def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) 
     classes = names_of_outputs(images.classes, outputs)
     probabilities = work.probabilities(model, compute, progress.part, images.test)
     metrics, report = scores.classification(images.labels[images.test], probabilities, classes)
+    report["samples"] = samples.save(out, images, probabilities, classes)
     metrics |= {
         "training_time": progress.seconds,
         "epochs": float(progress.epoch),
