@@ -7,13 +7,14 @@ import os
 import re
 import secrets
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import redis
 from django.db import InterfaceError, OperationalError
 
+from automl_site.disk import causes, is_disk_full
 from automl_site.errors import DomainError, InvalidSpec, StorageError, Unavailable
 from jobs.lifecycle import Failure
 from jobs.models import Job
@@ -21,12 +22,11 @@ from trainers.protocol import TrainerError
 
 logger = logging.getLogger(__name__)
 
-# What libraries raise, and say, where Python itself would raise MemoryError, or OSError with ENOSPC.
+# What libraries raise, and say, where Python itself would raise MemoryError.
 _MEMORY_TYPES = frozenset({"OutOfMemoryError", "ResourceExhaustedError"})
 _MEMORY_WORDS = re.compile(
     r"out of memory|(can't|cannot|unable to) allocate|not enough memory|shared memory", re.IGNORECASE
 )
-_DISK_WORDS = re.compile(r"no space left on device|os error 28\b|disk quota exceeded", re.IGNORECASE)
 # … and where a process that they had started was killed.
 _KILLED_WORDS = re.compile(r"killed by signal: Killed|exited unexpectedly|terminated abruptly|SIGKILL")
 _LESS = "use less data, smaller batches or a smaller model."
@@ -69,7 +69,8 @@ def of_exception(error: BaseException, *, what: str, oom_killed: bool = False) -
 
     `oom_killed`: the kernel killed some process of this machine for want of memory meanwhile.
     """
-    if is_disk_full(error):
+    # The words of a foreseen failure may quote the user's.
+    if is_disk_full(error.__cause__ or error.__context__ if isinstance(error, TrainerError) else error):
         return Failure(
             f"The disk of the machine that ran {what} is full ({os.uname().nodename}); "
             "free some space there, then run the job again.",
@@ -169,23 +170,9 @@ def printable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
-def is_disk_full(error: BaseException | None) -> bool:
-    """Whether a full disk, or an exhausted quota, is what the error came from: a file's, SQLite's or PostgreSQL's."""
-    return any(_says_disk_full(each) for each in _causes(error))
-
-
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether the error came from a lack of memory, of the machine or of its GPU."""
-    return any(_says_out_of_memory(each) for each in _causes(error))
-
-
-def _says_disk_full(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL" or getattr(error, "sqlstate", "") == "53100":
-        return True
-    # A foreseen failure's words may quote the user's.
-    return not isinstance(error, TrainerError | DomainError) and bool(_DISK_WORDS.search(_text(error)))
+    return any(_says_out_of_memory(each) for each in causes(error))
 
 
 def _says_out_of_memory(error: BaseException) -> bool:
@@ -197,14 +184,7 @@ def _says_out_of_memory(error: BaseException) -> bool:
 
 
 def _is_of_gpu(error: BaseException) -> bool:
-    return any(word in _text(each) for each in _causes(error) for word in ("CUDA", "GPU", "HIP"))
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error, and what it came from."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
+    return any(word in _text(each) for each in causes(error) for word in ("CUDA", "GPU", "HIP"))
 
 
 def _text(error: BaseException) -> str:

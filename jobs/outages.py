@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
+from automl_site.disk import is_disk_full
 from automl_site.errors import StorageError
 from datasets_app.storage.base import retried
-from jobs.failures import is_disk_full
 from trainers.protocol import Stopped
 
 logger = logging.getLogger(__name__)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.utils import timezone
 
+from automl_site.disk import is_disk_full
 from automl_site.logs import show_stacks
 from datasets_app import paths
 from datasets_app.storage import get_storage
@@ -209,7 +210,7 @@ def _fail(
     attempt: Attempt, job: Job, error: BaseException, reporter: DatabaseReporter | None, *, oom_killed: bool
 ) -> None:
     end = failures.of_exception(error, what=WHAT, oom_killed=oom_killed)
-    if failures.is_disk_full(error):
+    if is_disk_full(error):
         # The database may lie on the same disk: what is half written makes room for the end that follows.
         workspace.remove_partial_artefacts(job.pk, attempt.number)
     with suppress(lifecycle.ClaimLost):

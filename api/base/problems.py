@@ -25,6 +25,7 @@ from rest_framework.response import Response
 
 from api.base.dialect import Dialect, Problem, dialect_for, dialects
 from api.base.renderers import dumps
+from automl_site.disk import is_disk_full
 from automl_site.errors import DomainError, InvalidSpec, RateLimited
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ _DRF_CODES = {
     drf.Throttled: "rate_limited",
 }
 DATABASE_AWAY = "The database is not available at the moment; try again in a few seconds."
+DISK_FULL = "The server's disk is full, so nothing was saved; try again once its operator has freed some space."
 REDIS_AWAY = "The job queue is not available at the moment; try again in a few seconds."
 _SENTENCES = {
     "unauthenticated": "Could not validate credentials",
@@ -145,13 +147,21 @@ def problem_from(error: BaseException, dialect: Dialect | None) -> Problem | Non
     if isinstance(error, DataError):
         logger.warning("the database refused a value", exc_info=error)
         return _problem("invalid", "A value is outside of what can be stored.", dialect)
+    if is_disk_full(error):
+        logger.error("the disk is full", exc_info=error)
+        return _problem("unavailable", DISK_FULL, dialect, headers={"Retry-After": "30"})
     if isinstance(error, OperationalError | InterfaceError):
         logger.error("the database is away", exc_info=error)
         return _problem("unavailable", DATABASE_AWAY, dialect, headers={"Retry-After": "5"})
-    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError) or _takes_no_writes(error):
         logger.error("Redis is away: %s", error)
         return _problem("unavailable", REDIS_AWAY, dialect, headers={"Retry-After": "5"})
     return None
+
+
+def _takes_no_writes(error: BaseException) -> bool:
+    """Whether Redis says that it takes no writes until it can write its own file again."""
+    return isinstance(error, redis.ResponseError) and str(error).startswith("MISCONF")
 
 
 def internal_problem(request: HttpRequest) -> Problem:

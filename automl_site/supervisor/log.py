@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -18,16 +19,17 @@ class Log:
         self._echo = echo
         self._width = max(len(name) for name in [*names, "up"])
         self._colours = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(names)}
-        self._file = path.open("a", encoding="utf-8", errors="replace")
-        path.chmod(0o600)
+        self._open()
 
     def line(self, name: str, text: str) -> None:
         text = redact(text)
         plain = f"{name:<{self._width}} │ {text}\n"
-        self._file.write(plain)
-        self._file.flush()
-        if self._file.tell() > KEPT_BYTES:
-            self._rotate()
+        with suppress(OSError):  # the disk is full: the line is lost, the platform goes on
+            if self._file.closed:
+                self._open()
+            self._file.write(plain.encode("utf-8", "replace"))
+            if self._file.tell() > KEPT_BYTES:
+                self._rotate()
         colour = self._colours.get(name, "1") if self._echo.isatty() else ""
         shown = f"\x1b[{colour}m{name:<{self._width}} │\x1b[0m {text}\n" if colour else plain
         try:
@@ -43,5 +45,8 @@ class Log:
             if older.exists():
                 older.replace(self._path.with_suffix(f".log.{number + 1}"))
         self._path.replace(self._path.with_suffix(".log.1"))
-        self._file = self._path.open("a", encoding="utf-8", errors="replace")
+        self._open()
+
+    def _open(self) -> None:
+        self._file = self._path.open("ab", buffering=0)  # nothing that could not be written piles up
         self._path.chmod(0o600)

@@ -1,5 +1,6 @@
 """The platform's URL map, and under each prefix views that raise what a test asks for, or echo what they got."""
 
+import errno
 from typing import Any
 
 import redis
@@ -35,7 +36,9 @@ RAISED = {
     "denied": PermissionDenied(),
     "suspicious": SuspiciousOperation(SECRET),
     "database": OperationalError(SECRET),
+    "disk_full": OSError(errno.ENOSPC, "No space left on device", SECRET),
     "redis": redis.ConnectionError(SECRET),
+    "redis_full": redis.ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
     "bug": RuntimeError(SECRET),
 }
 

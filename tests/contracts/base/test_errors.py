@@ -2,11 +2,16 @@
 
 import asyncio
 import json
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 from django.test import AsyncClient, Client
 
+from api.base.dialect import dialects
+from api.base.problems import DISK_FULL, problem_from
 from tests.contracts.base.raising_urls import PREFIXES, SECRET
 
 pytestmark = [pytest.mark.urls("tests.contracts.base.raising_urls"), pytest.mark.django_db]
@@ -91,6 +96,8 @@ STATUSES = {
     "suspicious": {400},
     "database": {503},
     "redis": {503},
+    "disk_full": {503},
+    "redis_full": {503},
     "rate_limited": {429},
     "too_large": {413},
     "bug": {500},
@@ -120,9 +127,21 @@ def test_every_failure_has_the_contracts_shape_and_shows_no_insides(prefix: str,
     body = answer.json()
     assert KEYS[prefix] <= set(body) <= KEYS[prefix] | {"request_id", "reason"}
     assert SECRET not in answer.content.decode()
-    assert ("Retry-After" in answer) == (what in ("rate_limited", "database", "redis"))
+    assert ("Retry-After" in answer) == (what in ("rate_limited", "database", "redis", "redis_full", "disk_full"))
     if prefix == "jobs":
         assert body["status_code"] == answer.status_code
+
+
+def test_a_database_that_may_not_grow_is_told_as_a_full_disk() -> None:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("PRAGMA max_page_count=1")
+        with pytest.raises(sqlite3.OperationalError) as caught:
+            database.execute("CREATE TABLE t (x)")
+    error = OperationalError(*caught.value.args)
+    error.__cause__ = caught.value  # as Django raises it
+    found = problem_from(error, dialects()["job-queue"])
+    assert found is not None
+    assert (found.status, found.message) == (503, DISK_FULL)
 
 
 @pytest.mark.parametrize("kind", KINDS)
