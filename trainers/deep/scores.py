@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 MAX_CLASSES_DRAWN = 50
+MOST, MOST_WRONG = 24, 12  # samples, and mistakes among them
 
 
 def classification(
@@ -57,6 +58,20 @@ def classification(
             for i in drawn
         ],
     }
+
+
+def chosen(actual: np.ndarray, probabilities: np.ndarray) -> list[int]:
+    """Rows of the surest mistakes, and of the surest hits of each class in turn."""
+    predicted = probabilities.argmax(axis=1)
+    surest = np.argsort(-probabilities.max(axis=1), kind="stable")
+    wrong = surest[predicted[surest] != actual[surest]][:MOST_WRONG]
+    right = surest[predicted[surest] == actual[surest]]
+    turn = np.zeros(len(right), np.int64)  # how many of the same class come before
+    for label in np.unique(actual[right]):
+        mine = np.flatnonzero(actual[right] == label)
+        turn[mine] = np.arange(len(mine))
+    right = right[np.argsort(turn, kind="stable")][: MOST - len(wrong)]
+    return [*wrong.tolist(), *right.tolist()]
 
 
 def _binary_auc(positive: np.ndarray, scores: np.ndarray) -> float:

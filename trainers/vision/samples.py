@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from trainers.deep.scores import chosen
 from trainers.vision.data import ImageSet
 
 FOLDER = "samples"
-MOST, MOST_WRONG = 24, 12
 SIDE = 96  # pixels, at most
 LOSSLESS = 48  # pixels; up to here a PNG is small enough
 MAX_BYTES = 10_000
@@ -41,20 +41,6 @@ def save(out: Path, images: ImageSet, probabilities: np.ndarray, classes: Sequen
             }
         )
     return samples
-
-
-def chosen(actual: np.ndarray, probabilities: np.ndarray) -> list[int]:
-    """Rows of the surest mistakes, and of the surest hits of each class in turn."""
-    predicted = probabilities.argmax(axis=1)
-    surest = np.argsort(-probabilities.max(axis=1), kind="stable")
-    wrong = surest[predicted[surest] != actual[surest]][:MOST_WRONG]
-    right = surest[predicted[surest] == actual[surest]]
-    turn = np.zeros(len(right), np.int64)  # how many of the same class come before
-    for label in np.unique(actual[right]):
-        mine = np.flatnonzero(actual[right] == label)
-        turn[mine] = np.arange(len(mine))
-    right = right[np.argsort(turn, kind="stable")][: MOST - len(wrong)]
-    return [*wrong.tolist(), *right.tolist()]
 
 
 def thumbnail(pixels: np.ndarray) -> tuple[bytes, str]:
