@@ -22,6 +22,7 @@ from trainers.configs.random_forest import RandomForestConfig
 from trainers.configs.svm import SVMConfig
 from trainers.configs.text import GPTConfig, TransformerConfig
 from trainers.configs.vision import AlexNetConfig, ResNetConfig, VGGConfig
+from trainers.deep import launch
 from trainers.protocol import ModelProblem, Predictor, Reporter, TrainerError, TrainResult
 
 MANIFEST = "model.json"
@@ -183,6 +184,8 @@ def train(
     if resume_from is not None and resume_from.is_dir() and not any(reporter.checkpoint().iterdir()):
         shutil.copytree(resume_from, reporter.checkpoint(), dirs_exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
+    if info.framework == "pytorch" and launch.is_wanted(checked):
+        return launch.train(model_type, checked, Path(data_path), Path(out), reporter)
     trainer = importlib.import_module(info.module)
     result: TrainResult = trainer.train(checked, Path(data_path), Path(out), reporter)
     return result

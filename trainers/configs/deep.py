@@ -7,7 +7,7 @@ from pydantic import Field
 from trainers.configs.base import UINT32_MAX, TrainerConfig, in_group
 
 # What may be another in a resumed training. What a path names is in the checkpoint already, and may lie elsewhere now.
-_FREE = ("checkpoint_seconds", "device", "compile", "early_stopping")
+_FREE = ("checkpoint_seconds", "device", "compile", "early_stopping", "num_gpus", "num_nodes")
 
 
 class DeepConfig(TrainerConfig):
@@ -96,6 +96,18 @@ class DeepConfig(TrainerConfig):
         title="Compile",
         description="Compile the model by torch.compile: a slow first step, then faster ones on a GPU.",
         json_schema_extra=in_group("Advanced"),
+    )
+    num_gpus: Annotated[int, Field(ge=1, le=64)] = Field(
+        1,
+        title="GPUs",
+        description="Processes that share every batch, a GPU each; with device cpu, that many processes of the CPU.",
+        json_schema_extra=in_group("Advanced", "on each machine"),
+    )
+    num_nodes: Annotated[int, Field(ge=1, le=64)] = Field(
+        1,
+        title="Machines",
+        description="Machines that train together, each with so many GPUs. Its operator must have prepared them.",
+        json_schema_extra=in_group("Advanced", "machines"),
     )
     checkpoint_seconds: Annotated[float, Field(ge=0.1, le=86_400)] = Field(
         60.0,

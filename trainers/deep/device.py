@@ -53,13 +53,24 @@ class Compute:
 def choose(device: DeviceName = "auto", precision: Precision = "auto") -> Compute:
     """The GPU where there is one, else the CPU; on a GPU bfloat16 where it has it, else float16.
 
+    Of several processes (`trainers.deep.launch`) each takes a GPU of its own.
+
     Raises:
-        ConfigProblem: a GPU is asked for where there is none, or float16 on a CPU.
+        ConfigProblem: a GPU is asked for where there is none (or not as many), or float16 on a CPU.
     """
-    has_gpu = torch.cuda.is_available()
-    if device == "cuda" and not has_gpu:
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    place = int(os.environ.get("LOCAL_RANK", 0))  # set by torchrun
+    if device == "cuda" and not gpus:
         raise _problem("device", 'is "cuda", but this worker has no GPU; use "auto", or set requires_gpu.')
-    chosen = torch.device("cuda" if has_gpu and device != "cpu" else "cpu")
+    if device != "cpu" and "LOCAL_RANK" in os.environ and place >= gpus:
+        wanted = os.environ.get("LOCAL_WORLD_SIZE", "")
+        remedy = "ask for as many." if gpus else 'set device to "cpu" for as many processes of the CPU.'
+        raise _problem("num_gpus", f"is {wanted}, but this worker has {gpus or 'no'} GPUs; {remedy}")
+    if gpus and device != "cpu":
+        chosen = torch.device("cuda", place)
+        torch.cuda.set_device(chosen)
+    else:
+        chosen = torch.device("cpu")
     if precision == "auto":
         if chosen.type == "cpu":
             return Compute(chosen, None)
@@ -103,7 +114,7 @@ def order_of_epoch(items: int, *, seed: int, epoch: int) -> list[int]:
 
 def loader_processes(items: int) -> int:
     """How many processes load the items of an epoch; 0: this one does it itself."""
-    cores = len(os.sched_getaffinity(0))
+    cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     return 0 if cores <= 2 or items < LOADER_ITEMS else min(cores - 1, 8)
 
 

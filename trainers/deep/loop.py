@@ -2,8 +2,12 @@
 
 A resumed training ends with the loss curve of one that was never interrupted: weights, optimizer, random generators
 and the place in the epoch's order come from the checkpoint, the order itself and the rate from seed and step.
+
+Several processes may go through it side by side (`trainers.deep.group`): what the first one decides, all do at once.
 """
 
+import contextlib
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -14,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from trainers.configs.deep import DeepConfig
-from trainers.deep import checkpoint
+from trainers.deep import checkpoint, group
 from trainers.deep.device import (
     Compute,
     is_out_of_memory,
@@ -24,11 +28,13 @@ from trainers.deep.device import (
     random_state,
     restore_random_state,
 )
+from trainers.deep.group import NothingLeft, PartTooLarge
 from trainers.deep.progress import Progress, Teller, chunks, parts
 from trainers.deep.schedule import rate_at
-from trainers.protocol import ModelProblem, Reporter, Stopped, TrainerError
+from trainers.protocol import DataProblem, ModelProblem, Reporter, Stopped, TrainerError
 
 BEST = "best"
+GO_ON, SAVE, STOP = range(3)  # what the first process decides after a step
 
 Batch = dict[str, torch.Tensor]  # the first dimension of each counts the examples
 
@@ -64,10 +70,27 @@ def fit(
     `fingerprint` names data and config: a checkpoint of others is not resumed.
 
     Raises:
-        TrainerError: the loss is no number any more, or one example alone does not fit into memory.
+        TrainerError: the loss is no number any more, one example alone does not fit into memory, or there are fewer
+            examples than processes.
         Stopped: it was asked to; the checkpoint is written.
+        NothingLeft, PartTooLarge: in a group of processes, see there.
     """
     return _Loop(work, config, compute, reporter, seed, fingerprint).run()
+
+
+@contextlib.contextmanager
+def stoppable(model: nn.Module, reporter: Reporter) -> Iterator[None]:
+    """Around passes that learn nothing: each of them begins with a look at `should_stop`, and raises Stopped."""
+
+    def look(*_: Any) -> None:
+        if reporter.should_stop():
+            raise Stopped
+
+    handle = model.register_forward_pre_hook(look)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 class _Loop:
@@ -76,13 +99,18 @@ class _Loop:
     ) -> None:
         self.work, self.config, self.compute, self.reporter = work, config, compute, reporter
         self.seed, self.fingerprint = seed, fingerprint
+        self.group = group.current()
+        self.least = work.least_part * self.group.size  # examples of a step
+        if work.items < self.least:
+            raise DataProblem(f"{work.items} {work.unit} to learn from are too few for {self.group.size} processes.")
         self.model = work.model.to(compute.device)
-        self.running = self._compiled()
+        self.parallel = self.group.wrapped(self.model, compute)
+        self.running = self._compiled(self.parallel)
         self.optimizer = _optimizer(self.model, config, compute)
         self.scaler = _scaler(compute)
         self.chunk = config.batch_size * config.gradient_accumulation_steps
-        self.steps = len(chunks(work.items, 0, self.chunk, work.least_part)) * config.epochs
-        self.progress = Progress(part=config.batch_size)
+        self.steps = len(chunks(work.items, 0, self.chunk, self.least)) * config.epochs
+        self.progress = Progress(part=math.ceil(config.batch_size / self.group.size))
         self.saved_at = self.resumed_at = time.perf_counter()
         self.teller = Teller(
             reporter,
@@ -98,35 +126,46 @@ class _Loop:
     # --- Epochs and steps -------------------------------------------------------------------------------------------
     def run(self) -> Progress:
         progress = self.progress
+        self.group.draw_apart(self.seed)
         self._resume()
-        while progress.epoch < self.config.epochs and not self._is_done_early():
+        progress.part = min(progress.part, self.group.largest_part or progress.part)
+        while progress.epoch < self.config.epochs and not self.group.agreed(self._is_done_early()):
             self.model.train()
             for batch, examples in self._batches():
                 loss = self._learn(batch)
                 progress.position += examples
                 progress.step += 1
                 self.teller.step(loss, examples=examples, rate=self.optimizer.param_groups[0]["lr"])
-                if self.reporter.should_stop():
-                    self._save()
-                    self.reporter.log("INFO", f"stopped in epoch {progress.epoch + 1}; the checkpoint is kept")
-                    raise Stopped
-                if time.perf_counter() - self.saved_at >= self.config.checkpoint_seconds:
-                    self._save()
+                decision = self.group.agreed(self._decision())
+                if decision != GO_ON:
+                    self._save(self.group.random_states())
+                if decision == STOP:
+                    self._stop()
             self._end_epoch()
+        if not self.group.leads:
+            raise NothingLeft
         self._take_best()
         progress.seconds = self._seconds()
         return progress
 
+    def _decision(self) -> int:
+        if self.reporter.should_stop():
+            return STOP
+        return SAVE if time.perf_counter() - self.saved_at >= self.config.checkpoint_seconds else GO_ON
+
+    def _stop(self) -> None:
+        self.reporter.log("INFO", f"stopped in epoch {self.progress.epoch + 1}; the checkpoint is kept")
+        raise Stopped
+
     def _batches(self) -> Iterator[tuple[Batch, int]]:
-        """What is left of this epoch: each batch on the CPU, and how many examples it has."""
+        """What is left of this epoch: each batch on the CPU (this process's share), and how many examples it has."""
         progress = self.progress
         order = order_of_epoch(self.work.items, seed=self.seed, epoch=progress.epoch)
         batches = [
-            order[begin:end]
-            for begin, end in chunks(self.work.items, progress.position, self.chunk, self.work.least_part)
+            order[begin:end] for begin, end in chunks(self.work.items, progress.position, self.chunk, self.least)
         ]
         loader = DataLoader(
-            _Batches(self.work, batches, progress.epoch),
+            _Batches(self.work, [self.group.share(batch) for batch in batches], progress.epoch),
             batch_size=None,
             num_workers=loader_processes(self.work.items),
             pin_memory=self.compute.device.type == "cuda",
@@ -139,8 +178,8 @@ class _Loop:
         """One step of the optimizer. The mean loss."""
         progress, config = self.progress, self.config
         factor = rate_at(progress.step, steps=self.steps, warmup_ratio=config.warmup_ratio, schedule=config.schedule)
-        for group in self.optimizer.param_groups:
-            group["lr"] = config.learning_rate * factor
+        for parameters in self.optimizer.param_groups:
+            parameters["lr"] = config.learning_rate * factor
         while (loss := self._gradients(batch)) is None:
             self._halve()
         if config.gradient_clip is not None:
@@ -153,20 +192,22 @@ class _Loop:
     def _gradients(self, batch: Batch) -> torch.Tensor | None:
         """Add up the gradients of the batch, part by part. Its mean loss; None where a part did not fit into memory."""
         self.optimizer.zero_grad(set_to_none=True)
-        total = self.work.weight(batch)
+        share = self.group.total(self.work.weight(batch)) / self.group.size  # the mean of all processes is taken
         sum_of_losses = torch.zeros((), device=self.compute.device)
+        pieces = list(parts(batch, self.progress.part, self.work.least_part))
         try:
-            for part in parts(batch, self.progress.part, self.work.least_part):
+            for number, part in enumerate(pieces, 1):
                 moved = {name: each.to(self.compute.device, non_blocking=True) for name, each in part.items()}
-                with self.compute.autocast():
-                    loss = self.work.loss(self.running, moved) / total
-                self.scaler.scale(loss).backward()
+                with self.group.alone(self.parallel, last=number == len(pieces)):
+                    with self.compute.autocast():
+                        loss = self.work.loss(self.running, moved) / share
+                    self.scaler.scale(loss).backward()
                 sum_of_losses += loss.detach()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             return None  # and with this frame goes what the part held
-        return sum_of_losses
+        return self.group.mean(sum_of_losses)
 
     def _halve(self) -> None:
         part = self.progress.part
@@ -176,6 +217,8 @@ class _Loop:
                 "smaller inputs.",
                 details={"batch_size": self.config.batch_size},
             )
+        if self.group.size > 1:
+            raise PartTooLarge(part)  # the others already wait for the gradients of this one: all begin anew
         self.progress.part = max(part // 2, self.work.least_part)
         if self.compute.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -187,18 +230,33 @@ class _Loop:
 
     # --- What is told -----------------------------------------------------------------------------------------------
     def _end_epoch(self) -> None:
-        progress, work = self.progress, self.work
         self.teller.flush()
+        random_states = self.group.random_states()
+        is_scored = self.group.agreed(self._score() if self.group.leads else True)
+        if is_scored and not self.group.leads:
+            self.progress.epoch, self.progress.position = self.progress.epoch + 1, 0
+        self._save(random_states)
+        if not is_scored:
+            self._stop()
+        self.teller.rest()
+
+    def _score(self) -> bool:
+        """Evaluate the epoch, and keep its weights if it is the best. False where it was asked to stop meanwhile."""
+        progress, work = self.progress, self.work
+        running = self.running if self.group.size == 1 else self.model  # the others take no part
         self.model.eval()
-        metrics = work.evaluate(self.running, self.compute, progress.part)
+        try:
+            with stoppable(running, self.reporter):
+                metrics = work.evaluate(running, self.compute, progress.part)
+        except Stopped:
+            return False
         is_best = progress.end_epoch(metrics, watched=work.watched, higher_is_better=work.higher_is_better)
         self.reporter.metrics({**metrics, "epoch": float(progress.epoch)}, step=progress.step)
         told = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
         self.reporter.log("INFO", f"epoch {progress.epoch} of {self.config.epochs}: {told}")
         if is_best:
             checkpoint.save(self.reporter.checkpoint() / BEST, {"model": self.model.state_dict()}, step=progress.step)
-        self._save()
-        self.teller.rest()
+        return True
 
     def _is_done_early(self) -> bool:
         patience = self.config.early_stopping
@@ -208,10 +266,12 @@ class _Loop:
         return True
 
     # --- Checkpoints ------------------------------------------------------------------------------------------------
-    def _save(self) -> None:
+    def _save(self, random_states: list[dict[str, torch.Tensor]]) -> None:
         self.teller.flush()
         self.progress.seconds = self._seconds()
-        self.resumed_at = time.perf_counter()
+        self.saved_at = self.resumed_at = time.perf_counter()
+        if not self.group.leads:
+            return
         state = {
             "fingerprint": self.fingerprint,
             "progress": asdict(self.progress),
@@ -219,6 +279,7 @@ class _Loop:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "random": random_state(),
+            "random_of_group": random_states,
             "told": self.teller.told,
         }
         checkpoint.save(self.reporter.checkpoint(), state, step=self.progress.step)
@@ -239,6 +300,7 @@ class _Loop:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         restore_random_state(state["random"])
+        self.group.restore_random_state(state.get("random_of_group", []), seed=self.seed + state["progress"]["step"])
         for name, value in state["progress"].items():
             setattr(self.progress, name, value)
         self.teller.tell_again(state["told"])
@@ -255,11 +317,11 @@ class _Loop:
     def _seconds(self) -> float:
         return self.progress.seconds + time.perf_counter() - self.resumed_at
 
-    def _compiled(self) -> nn.Module:
+    def _compiled(self, model: nn.Module) -> nn.Module:
         if not self.config.compile:
-            return self.model
+            return model
         self.reporter.log("INFO", "compiling the model; the first step takes long")
-        compiled: nn.Module = torch.compile(self.model)
+        compiled: nn.Module = torch.compile(model)
         return compiled
 
 

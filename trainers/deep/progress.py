@@ -33,7 +33,8 @@ class Progress:
         self.position = 0
         self.history.append(metrics)
         value, sign = metrics[watched], 1 if higher_is_better else -1
-        if self.best is not None and sign * value <= sign * self.best:
+        # A score may be no number: any number is better.
+        if self.best is not None and not math.isnan(self.best) and not sign * value > sign * self.best:
             return False
         self.best, self.best_epoch = value, self.epoch
         return True

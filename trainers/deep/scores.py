@@ -40,7 +40,8 @@ def classification(
         values["top_5_accuracy"] = float((best == actual[:, None]).any(axis=1).mean())
     if len(classes) == 2 and 0 < support[1] < len(actual):
         values["roc_auc"] = _binary_auc(actual == 1, probabilities[:, 1])
-    drawn = sorted(np.argsort(-support, kind="stable")[:MAX_CLASSES_DRAWN])
+    most = np.argsort(-(support + found), kind="stable")[:MAX_CLASSES_DRAWN]
+    drawn = sorted(place for place in most.tolist() if scored[place])  # of many outputs most may never have been seen
     return values, {
         "classes": len(classes),
         "confusion_matrix": {

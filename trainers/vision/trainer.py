@@ -12,7 +12,7 @@ from torch import nn
 from trainers.configs.vision import AlexNetConfig, ResNetConfig, VGGConfig, VisionConfig
 from trainers.deep import device, scores, store
 from trainers.deep.classes import class_weights, names_of_outputs
-from trainers.deep.loop import fit
+from trainers.deep.loop import fit, stoppable
 from trainers.deep.progress import END
 from trainers.protocol import ModelProblem, Reporter, TrainResult
 from trainers.vision import samples
@@ -68,7 +68,8 @@ def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) 
     # Artefacts
     reporter.progress(END, "scoring the held-out images")
     classes = names_of_outputs(images.classes, outputs)
-    probabilities = work.probabilities(model, compute, progress.part, images.test)
+    with stoppable(model, reporter):
+        probabilities = work.probabilities(model, compute, progress.part, images.test)
     metrics, report = scores.classification(images.labels[images.test], probabilities, classes)
     report["samples"] = samples.save(out, images, probabilities, classes)
     metrics |= {
