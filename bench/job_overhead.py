@@ -99,37 +99,57 @@ def platform_throughput(api: Platform, count: int) -> float:
 
 # --- Plain RQ --------------------------------------------------------------------------------------------------------
 @contextlib.contextmanager
-def plain_rq() -> Iterator[tuple[str, Callable[[str], dict | None]]]:
-    """A bare submit endpoint and one forking RQ worker; yields (address, look up a result)."""
+def plain_rq(workers: int = 1) -> Iterator[tuple[str, Callable[[str], dict | None]]]:
+    """A bare submit endpoint and forking RQ workers; yields (address, look up a result)."""
     import redis
     import rq
 
+    with valkey_server() as socket:
+        url = f"unix://{socket}?db=0"
+        connection = redis.Redis.from_url(url)
+
+        def result(job_id: str) -> dict | None:
+            found = rq.job.Job.fetch(job_id, connection=connection).latest_result()
+            return found.return_value if found else None
+
+        command = [sys.executable, "-m", "bench.plain_rq"]
+        with serving(command, [[*command, "work"]] * workers, {"BENCH_REDIS_URL": url}) as address:
+            yield address, result
+
+
+@contextlib.contextmanager
+def valkey_server() -> Iterator[Path]:
+    """A Valkey server of its own; yields its socket."""
+    import redis
+
     from automl_site import valkey
 
-    folder = Path(tempfile.mkdtemp(prefix="bench-rq-"))
+    folder = Path(tempfile.mkdtemp(prefix="bench-valkey-"))
     server = valkey.start(socket=folder / "v.sock", folder=folder / "aof", stdout=subprocess.DEVNULL)
-    url = f"unix://{folder / 'v.sock'}?db=0"
-    environment = {**os.environ, "BENCH_REDIS_URL": url, "PYTHONPATH": str(ROOT)}
-    connection = redis.Redis.from_url(url)
-    while True:
-        with contextlib.suppress(redis.ConnectionError):
-            if connection.ping():
-                break
-        time.sleep(0.02)
+    connection = redis.Redis.from_url(f"unix://{folder / 'v.sock'}?db=0")
+    try:
+        while True:
+            with contextlib.suppress(redis.ConnectionError):
+                if connection.ping():
+                    break
+            time.sleep(0.02)
+        yield folder / "v.sock"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@contextlib.contextmanager
+def serving(command: Sequence[str], workers: Sequence[Sequence[str]], settings: dict[str, str]) -> Iterator[str]:
+    """`command serve PORT` and these workers, as processes; yields the address once it takes orders."""
+    environment = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
     port = random.randint(20000, 40000)
-    command = [sys.executable, "-m", "bench.plain_rq"]
     children = [
-        subprocess.Popen([*command, "serve", str(port)], env=environment, cwd=ROOT),
-        subprocess.Popen([*command, "work"], env=environment, cwd=ROOT),
+        subprocess.Popen(each, env=environment, cwd=ROOT) for each in ([*command, "serve", str(port)], *workers)
     ]
-
-    def result(job_id: str) -> dict | None:
-        found = rq.job.Job.fetch(job_id, connection=connection).latest_result()
-        return found.return_value if found else None
-
     address = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 rq_submit(address)
@@ -138,14 +158,12 @@ def plain_rq() -> Iterator[tuple[str, Callable[[str], dict | None]]]:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
-        yield address, result
+        yield address
     finally:
         for child in children:
             child.terminate()
         for child in children:
-            child.wait(timeout=10)
-        server.kill()
-        server.wait()
+            child.wait(timeout=20)
 
 
 def rq_submit(address: str) -> tuple[str, float]:

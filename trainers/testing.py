@@ -7,6 +7,7 @@ what it "trains" is nothing.
 import ctypes
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -39,8 +40,10 @@ class SleeperConfig(TrainerConfig):
     spawn_children: Annotated[int, Field(ge=0, le=16)] = Field(
         0, description="Child processes, each in a session of its own; their ids are written to children.json."
     )
-    crash: Literal["exit", "raise", "error", "segv", "kill"] | None = Field(
-        None, description="How to end early: os._exit, an unforeseen exception, a TrainerError, SIGSEGV or SIGKILL."
+    crash: Literal["exit", "raise", "error", "segv", "kill", "memory", "disk"] | None = Field(
+        None,
+        description="How to end early: os._exit, an unforeseen exception, a TrainerError, SIGSEGV, SIGKILL, by asking "
+        "for more memory than the process may have, or by writing until the disk is full.",
     )
     crash_at_step: Annotated[int, Field(ge=0)] = Field(0, description="The step before which it crashes, from 0.")
     crash_once: bool = Field(False, description="Crash only if nothing was resumed, so that a second attempt succeeds.")
@@ -62,7 +65,7 @@ def train(config: SleeperConfig, data_path: Path, out: Path, reporter: Reporter)
             write_json_atomically(folder / CHILDREN, [child.pid for child in children])
         for step in range(first, config.steps):
             if config.crash and step == config.crash_at_step and not (config.crash_once and first):
-                _crash(config.crash)
+                _crash(config.crash, out)
             _wait(config, reporter)
             write_json_atomically(folder / CHECKPOINT, {"completed": step + 1})
             reporter.metrics({"step": float(step + 1)}, step=step + 1)
@@ -96,7 +99,7 @@ class SleeperPredictor:
     ) -> list[dict[str, Any]]:
         asked = dict(parameters or {})
         if asked.get("crash"):
-            _crash(str(asked["crash"]))
+            _crash(str(asked["crash"]), Path())
         time.sleep(float(asked.get("seconds", 0)))
         return [{"value": 0.0} for _ in range(len(rows))]
 
@@ -141,13 +144,21 @@ def _wait(config: SleeperConfig, reporter: Reporter) -> None:
         time.sleep(min(left, POLL))
 
 
-def _crash(how: str) -> None:
+def _crash(how: str, out: Path) -> None:
     if how == "exit":
         os._exit(13)
     if how == "segv":
         os.kill(os.getpid(), signal.SIGSEGV)
     if how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if how == "memory":
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (8 * 1024**3, hard))
+        bytearray(16 * 1024**3)
+    if how == "disk":
+        with (out / "half").open("wb") as file:
+            while True:
+                file.write(bytes(1024**2))
     if how == "error":
         raise TrainerError("The sleeper was told to fail.")
     raise RuntimeError("The sleeper was told to crash.")

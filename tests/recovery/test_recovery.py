@@ -119,6 +119,7 @@ OWN_FAULTS = {
     "exit": ("exit status 13", Job.ErrorKind.OWN),
     "error": ("The sleeper was told to fail.", Job.ErrorKind.OWN),
     "raise": ("error id", Job.ErrorKind.INTERNAL),
+    "memory": ("The training needed more memory than there is; use less data", Job.ErrorKind.OWN),
 }
 
 
