@@ -3,19 +3,22 @@
 import base64
 import binascii
 import re
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from trainers.protocol import DataProblem, TrainerError
-from trainers.vision.pixels import decode, side_kept
-from trainers.vision.sources import MAX_IMAGE_BYTES, SUFFIXES, files_of
+from trainers.protocol import DataProblem
+from trainers.vision.pixels import Unreadable, decode, side_kept
+from trainers.vision.sources import unlabelled
+from trainers.vision.trees import MAX_IMAGE_BYTES
 
 _DATA_URI = re.compile(r"data:image/[\w.+-]+;base64,", re.IGNORECASE)
 BATCH = 32
+MAX_IMAGES = 10_000  # of one input
 
 
 class ImagePredictor:
@@ -35,27 +38,27 @@ class ImagePredictor:
         """One prediction an image: {"label", "score"[, "probabilities"][, "top_k"][, "image"]}.
 
         Raises:
-            DataProblem: something is no image; the message says which.
+            DataProblem: something is no image; the message says which. Or there are too many.
         """
         asked = dict(parameters or {})
-        named = list(_images(input_data))
+        named = _images(input_data)
         if not named:
             raise DataProblem("There are no images to predict on.")
+        if len(named) > MAX_IMAGES:
+            raise DataProblem(f"There are {len(named):,} images; at most {MAX_IMAGES:,} are taken at once.")
         answers: list[dict[str, Any]] = []
         for begin in range(0, len(named), BATCH):
             part = named[begin : begin + BATCH]
-            pixels = np.stack([self._pixels(name, content) for name, content in part])
-            for (name, _), row in zip(part, self._probabilities(pixels, asked), strict=True):
-                answers.append(({"image": name} if len(named) > 1 else {}) | self._answer(row, asked))
+            pixels = np.stack([self._pixels(each) for each in part])
+            for each, row in zip(part, self._probabilities(pixels, asked), strict=True):
+                answers.append(({"image": each.name} if len(named) > 1 else {}) | self._answer(row, asked))
         return answers
 
-    def _pixels(self, name: str, content: bytes) -> np.ndarray:
+    def _pixels(self, image: "_Image") -> np.ndarray:
         try:
-            return decode(content, side_kept(self.size))
-        except Exception as error:  # a decoder raises many things for a damaged file
-            if isinstance(error, TrainerError | MemoryError):
-                raise
-            raise DataProblem(f"{name} is no image that can be read.", details={"image": name}) from error
+            return decode(image.read(), side_kept(self.size))
+        except (OSError, Unreadable) as error:
+            raise DataProblem(f"{image.name} is no image that can be read.", details={"image": image.name}) from error
 
     def _probabilities(self, pixels: np.ndarray, asked: Mapping[str, Any]) -> np.ndarray:
         scaled = self.logits(pixels).astype(np.float64) / float(asked.get("temperature") or 1.0)
@@ -76,14 +79,18 @@ class ImagePredictor:
         return answer
 
 
-def _images(given: Any) -> "list[tuple[str, bytes]]":
-    """(how it is called, its bytes) of each image."""
+@dataclass(frozen=True)
+class _Image:
+    """How it is called, and its content once it is asked for: of many, few are in memory at a time."""
+
+    name: str
+    read: Callable[[], bytes | np.ndarray]
+
+
+def _images(given: Any) -> list[_Image]:
     if isinstance(given, Path):
-        if given.is_dir() or (zipfile.is_zipfile(given) and given.suffix.lower() not in SUFFIXES):
-            return files_of(given)
-        if given.stat().st_size > MAX_IMAGE_BYTES:
-            raise DataProblem(f"{given.name} is longer than {MAX_IMAGE_BYTES} bytes.")
-        return [(given.name, given.read_bytes())]
+        names, read = unlabelled(given)
+        return [_Image(name, partial(read, number)) for number, name in enumerate(names)]
     if isinstance(given, str | Mapping):
         return _of_row(given, "the image")
     if isinstance(given, list | tuple):
@@ -91,7 +98,7 @@ def _images(given: Any) -> "list[tuple[str, bytes]]":
     raise DataProblem("Give an image as a file, a data URI (data:image/png;base64,…), or a list of these.")
 
 
-def _of_row(row: Any, name: str) -> list[tuple[str, bytes]]:
+def _of_row(row: Any, name: str) -> list[_Image]:
     """The image of a text or {"image": text}; a path that stands there may be a folder of many."""
     if isinstance(row, Mapping):
         row = row.get("image")
@@ -99,7 +106,7 @@ def _of_row(row: Any, name: str) -> list[tuple[str, bytes]]:
         return _images(row)
     if not isinstance(row, str):
         raise DataProblem(f'{name} is neither text nor {{"image": text}}.')
-    return [(name, _decoded(row, name))]
+    return [_Image(name, partial(_decoded, row, name))]
 
 
 def _decoded(text: str, name: str) -> bytes:

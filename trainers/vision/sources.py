@@ -1,46 +1,59 @@
 """Finds the labelled images in what a user has: folders of classes, a table of paths, a zip of either, IDX, Parquet.
 
-Nothing is unpacked to disk, and no path leaves the folder or archive that was given.
+`find` wants labels too, for a training; `unlabelled` the images alone, to predict on.
 """
 
 import gzip
 import io
-import os
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from trainers.deep.classes import PARTS
 from trainers.protocol import DataProblem
+from trainers.tabular.read import sniff_delimiter
+from trainers.vision.trees import MAX_IMAGE_BYTES, Archive, Folder, Tree, bounded
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 TABLES = {".csv", ".tsv"}
-MAX_IMAGE_BYTES = 64 * 1024 * 1024
-MAX_FILES = 5_000_000
-MAX_IDX_BYTES = 8 * 1024**3
+MAX_TABLE_BYTES = 1024**3
+MAX_IDX_BYTES = 2 * 1024**3
+_HEAD = 65_536  # bytes of a table that its delimiter is judged from
 _IMAGE_NAMES = ("image", "img", "path", "file", "filename", "file_name", "filepath", "image_path", "picture", "photo")
 _LABEL_NAMES = ("label", "class", "category", "target", "y", "labels")
+_PART_NAMES = ("split", "part", "subset")
 _IDX_IMAGES = re.compile(r"(.*?)images[-.]idx3-ubyte(\.gz)?$")
+
+Read = Callable[[int], bytes | np.ndarray]  # the bytes of the file with that number, or its grey pixels (H, W)
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Labelled images, not read yet. `read(i)` gives the bytes of a file, or grey pixels (H, W)."""
+    """Labelled images, not read yet. `read` raises OSError."""
 
     names: Sequence[str]
     labels: Sequence[str]
     parts: Sequence[str]  # "train", "val", "test", or "" where the data is not split
-    read: Callable[[int], bytes | np.ndarray]
+    read: Read
 
     def __len__(self) -> int:
         return len(self.names)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the user says of a table's columns; None: found by name."""
+
+    image: str | None = None
+    label: str | None = None
 
 
 def find(path: Path, *, image_column: str | None = None, label_column: str | None = None) -> Examples:
@@ -49,126 +62,87 @@ def find(path: Path, *, image_column: str | None = None, label_column: str | Non
     Raises:
         DataProblem: there are none in it, or a table does not say which column is which.
     """
-    columns = (image_column, label_column)
-    if path.is_dir():
-        return _in_tree(_Folder(path), columns)
+    columns = Columns(image_column, label_column)
     suffix = path.suffix.lower()
-    if zipfile.is_zipfile(path) and suffix not in (".parquet",):
-        return _in_tree(_Archive(path), columns)
-    if suffix == ".parquet":
-        return _parquet([path], columns)
-    if suffix in TABLES:
-        return _table(path.read_bytes(), path.name, _Folder(path.parent), columns)
-    if _IDX_IMAGES.search(path.name):
-        folder = _Folder(path.parent)
-        return _idx(folder, [path.name])
-    raise DataProblem(
-        f'"{path.name}" holds no images that can be learnt from: give a folder (or zip) with a folder of images for '
-        "each class, a CSV with a column of paths and one of labels, a Parquet file with images, or MNIST's IDX files."
-    )
+    if path.is_dir():
+        found = _in_tree(Folder(path), columns)
+    elif suffix == ".parquet":
+        found = _parquet([path], columns)
+    elif suffix in TABLES:
+        found = _tables([path.name], Folder(path.parent), columns)
+    elif _IDX_IMAGES.search(path.name):
+        found = _idx(Folder(path.parent), [path.name])
+    elif zipfile.is_zipfile(path):
+        found = _in_tree(Archive(path), columns)
+    else:
+        raise DataProblem(
+            f'"{path.name}" holds no images that can be learnt from: give a folder (or zip) with a folder of images '
+            "for each class, a CSV with a column of paths and one of labels, a Parquet file with images, or MNIST's "
+            "IDX files."
+        )
+    if not len(found):
+        raise DataProblem(f'There are no images in "{path.name}".')
+    return found
 
 
-# --- Where files lie -------------------------------------------------------------------------------------------------
-class _Folder:
-    """The files below a folder, by their paths in it. Links that lead out of it are no part of it."""
+def unlabelled(path: Path) -> tuple[Sequence[str], Read]:
+    """(names, read) of the images of a file or folder, in their order: one image, or what `find` takes, but for labels.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
-
-    def list(self) -> list[str]:
-        found = []
-        for folder, folders, files in os.walk(self.root):
-            folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
-            inside = Path(folder).relative_to(self.root).as_posix()
-            found += [f"{inside}/{name}" if inside != "." else name for name in sorted(files) if name[0] != "."]
-            if len(found) > MAX_FILES:
-                raise DataProblem(f"There are more than {MAX_FILES:,} files; give fewer.")
-        return found
-
-    def local(self, name: str) -> Path:
-        """Raises FileNotFoundError, also for what lies elsewhere."""
-        path = (self.root / name).resolve()
-        if not path.is_relative_to(self.root):
-            raise FileNotFoundError(name)
-        return path
-
-    def read(self, name: str, limit: int | None = None) -> bytes:
-        """Raises OSError, also where it is longer than `limit` (that of an image, where none is given)."""
-        with self.local(name).open("rb") as file:
-            return _bounded(file, name, limit or MAX_IMAGE_BYTES)
+    Raises:
+        DataProblem: there are none in it.
+    """
+    suffix = path.suffix.lower()
+    if not path.is_dir():
+        if suffix == ".parquet":
+            return _parquet_images([path], Columns())[:2]
+        if suffix in TABLES:
+            return _paths_of_table(path.name, Folder(path.parent))
+        if suffix in SUFFIXES or not zipfile.is_zipfile(path):
+            folder = Folder(path.parent)
+            return [path.name], lambda _: folder.read(path.name)
+    tree = Folder(path) if path.is_dir() else Archive(path)
+    names = tree.list()
+    images = [name for name in names if _suffix(name) in SUFFIXES]
+    parquet = [name for name in names if _suffix(name) == ".parquet"]
+    if not images and parquet and isinstance(tree, Folder):
+        return _parquet_images([tree.local(name) for name in parquet], Columns())[:2]
+    if not images:
+        raise DataProblem(f'There are no images in "{path.name}".')
+    return images, lambda number: tree.read(images[number])
 
 
-class _Archive:
-    """The files in a zip, read where they lie: their names are names only, and no file grows beyond its limit."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._open: tuple[int, zipfile.ZipFile] | None = None
-        self._infos = {}
-        for info in self._zip().infolist():
-            name = PurePosixPath(info.filename.replace("\\", "/"))
-            hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts)
-            if not info.is_dir() and not hidden and not name.is_absolute():
-                self._infos[name.as_posix()] = info
-        if len(self._infos) > MAX_FILES:
-            raise DataProblem(f"There are more than {MAX_FILES:,} files in the zip; give fewer.")
-
-    def list(self) -> list[str]:
-        return sorted(self._infos)
-
-    def read(self, name: str, limit: int | None = None) -> bytes:
-        """Raises OSError."""
-        info = self._infos.get(PurePosixPath(name).as_posix())
-        if info is None:
-            raise FileNotFoundError(name)
-        try:
-            with self._zip().open(info) as file:
-                return _bounded(file, name, limit or MAX_IMAGE_BYTES)
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:  # damaged, or encrypted
-            raise OSError(f"{name}: {error}") from error
-
-    def _zip(self) -> zipfile.ZipFile:
-        # One a process: forked ones would move each other's place in the file.
-        if self._open is None or self._open[0] != os.getpid():
-            try:
-                self._open = os.getpid(), zipfile.ZipFile(self.path)
-            except (zipfile.BadZipFile, OSError) as error:
-                raise DataProblem(f'"{self.path.name}" is no whole zip file: {error}') from error
-        return self._open[1]
-
-
-_Tree = _Folder | _Archive
-
-
-def _bounded(file: object, name: str, limit: int) -> bytes:
-    content: bytes = file.read(limit + 1)  # type: ignore[attr-defined]
-    if len(content) > limit:
-        raise OSError(f"{name} is longer than {limit} bytes")
-    return content
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 # --- Folders and zips ------------------------------------------------------------------------------------------------
-def _in_tree(tree: _Tree, columns: tuple[str | None, str | None]) -> Examples:
+def _in_tree(tree: Tree, columns: Columns) -> Examples:
     names = tree.list()
     idx = [name for name in names if _IDX_IMAGES.search(name)]
     if idx:
         return _idx(tree, idx)
-    tables = [name for name in names if PurePosixPath(name).suffix.lower() in TABLES]
+    tables = [name for name in names if _suffix(name) in TABLES]
     if tables:
-        if len(tables) > 1:
+        if len(tables) > 1 and not all(_part_of(name) for name in tables):
             raise DataProblem(
-                f"There are several tables ({', '.join(tables[:5])}): leave the one that names the images."
+                f"There are several tables ({', '.join(tables[:5])}): leave the one that names the images, or call "
+                "them train.csv, val.csv and test.csv."
             )
-        return _table(tree.read(tables[0], limit=1024**3), tables[0], tree, columns)
-    parquet = [name for name in names if name.lower().endswith(".parquet")]
-    if parquet and isinstance(tree, _Folder):
+        return _tables(tables, tree, columns)
+    parquet = [name for name in names if _suffix(name) == ".parquet"]
+    if parquet and isinstance(tree, Folder):
         return _parquet([tree.local(name) for name in parquet], columns)
-    images = [name for name in names if PurePosixPath(name).suffix.lower() in SUFFIXES]
-    return _class_folders(tree, images)
+    images = [name for name in names if _suffix(name) in SUFFIXES]
+    labels, parts = in_class_folders(images)
+    return Examples(images, labels, parts, lambda number: tree.read(images[number]))
 
 
-def _class_folders(tree: _Tree, images: Sequence[str]) -> Examples:
-    """`<class>/<image>`, below a folder a part (`train/<class>/…`) or below one that wraps it all."""
+def in_class_folders(images: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(labels, parts) of `<class>/<image>`, below a folder a part (`train/<class>/…`) or below one that wraps it all.
+
+    Raises:
+        DataProblem: an image lies in no class's folder, or there are none.
+    """
     split = [PurePosixPath(name).parts for name in images]
     while split and len({parts[0] for parts in split}) == 1 and min(map(len, split)) > 2:
         split = [parts[1:] for parts in split]  # the folder that was zipped
@@ -179,75 +153,132 @@ def _class_folders(tree: _Tree, images: Sequence[str]) -> Examples:
         loose = next(("/".join(parts) for parts in split if len(parts) < 2), "")
         what = f'"{loose}" lies in no class\'s folder' if loose else "there are no images in it"
         raise DataProblem(f"Images are looked for in one folder for each class (cats/1.jpg, dogs/1.jpg): {what}.")
-    return Examples(images, classes, parts_of if has_parts else [""] * len(images), lambda i: tree.read(images[i]))
+    return classes, parts_of if has_parts else [""] * len(images)
+
+
+def _part_of(name: str) -> str:
+    """The part that a file's name begins with: train.csv, validation-00000-of-00001.parquet."""
+    return PARTS.get(re.split(r"[-_.]", PurePosixPath(name).name.lower())[0], "")
 
 
 # --- Tables ----------------------------------------------------------------------------------------------------------
-def _table(content: bytes, name: str, tree: _Tree, columns: tuple[str | None, str | None]) -> Examples:
-    """A table of paths (in the folder that the table lies in) and labels."""
-    try:
-        table = pl.read_csv(
-            io.BytesIO(content),
-            separator="\t" if name.endswith(".tsv") else ",",
-            infer_schema=False,
-            truncate_ragged_lines=True,
-        )
-    except PolarsError as error:
-        raise DataProblem(f'"{name}" cannot be read as a table: {str(error).splitlines()[0]}') from error
-    image_column, label_column = _columns(table.columns, columns, name)
+def _tables(names: Sequence[str], tree: Tree, columns: Columns) -> Examples:
+    """Tables of paths (in the folder that the table lies in) and labels; of several, each is a part of the data."""
+    files: list[str] = []
+    labels: list[str] = []
+    parts: list[str] = []
+    for name in names:
+        table = _table(name, tree)
+        image_column, label_column = _columns(table.columns, columns, name)
+        files += _paths(table, image_column, name)
+        for row, label in enumerate(table[label_column].to_list(), 2):  # row 1 is the header
+            if label is None or not label.strip():
+                raise DataProblem(
+                    f'Row {row} of "{name}" has no {label_column}.', details={"row": row, "column": label_column}
+                )
+            labels.append(label.strip())
+        part = next((each for each in table.columns if each.lower() in _PART_NAMES), None)
+        if len(names) > 1:
+            parts += [_part_of(name)] * len(table)
+        else:
+            parts += [PARTS.get(str(each).strip().lower(), "") for each in table[part]] if part else [""] * len(table)
+    return Examples(files, labels, parts, lambda number: tree.read(files[number]))
+
+
+def _paths_of_table(name: str, tree: Tree) -> tuple[Sequence[str], Read]:
+    """The images that a table names, one a row; a table of one column has no other."""
+    table = _table(name, tree)
+    column = table.columns[0] if len(table.columns) == 1 else _image_column(table.columns, None)
+    if column is None:
+        raise DataProblem(f'Which column of "{name}" holds the paths? Call it {_IMAGE_NAMES[0]}.')
+    files = _paths(table, column, name)
+    return files, lambda number: tree.read(files[number])
+
+
+def _paths(table: pl.DataFrame, column: str, name: str) -> list[str]:
     folder = PurePosixPath(name).parent
-    paths = table[image_column].to_list()
-    labels = table[label_column].to_list()
-    for number, (path, label) in enumerate(zip(paths, labels, strict=True), 2):  # row 1 is the header
-        if not path or label is None or not label.strip():
-            what = image_column if not path else label_column
-            raise DataProblem(f'Row {number} of "{name}" has no {what}.', details={"row": number, "column": what})
-    files = [(folder / path.replace("\\", "/")).as_posix() for path in paths]
-    part = next((each for each in table.columns if each.lower() in ("split", "part", "subset")), None)
-    parts = [PARTS.get(str(each).strip().lower(), "") for each in table[part]] if part else [""] * len(files)
-    return Examples(files, [label.strip() for label in labels], parts, lambda i: tree.read(files[i]))
+    found = []
+    for row, path in enumerate(table[column].to_list(), 2):
+        if path is None or not path.strip():
+            raise DataProblem(f'Row {row} of "{name}" has no {column}.', details={"row": row, "column": column})
+        found.append((folder / path.strip().replace("\\", "/")).as_posix())
+    return found
 
 
-def _parquet(paths: Sequence[Path], columns: tuple[str | None, str | None]) -> Examples:
-    """Tables of images: bytes, or the struct {bytes, path} that data sets of the Hugging Face Hub have."""
+def _table(name: str, tree: Tree) -> pl.DataFrame:
+    """Its cells as text. Raises DataProblem."""
     try:
-        table = pl.concat([pl.read_parquet(path) for path in paths])
-    except (PolarsError, OSError) as error:
-        raise DataProblem(f"The Parquet file cannot be read: {str(error).splitlines()[0]}") from error
-    held = [name for name, kind in table.schema.items() if kind == pl.Binary or isinstance(kind, pl.Struct)]
-    image_column, label_column = _columns(
-        table.columns, (columns[0] or next(iter(held), None), columns[1]), paths[0].name
-    )
-    images = table[image_column]
+        content = tree.read(name, limit=MAX_TABLE_BYTES)
+        delimiter = "\t" if _suffix(name) == ".tsv" else sniff_delimiter(content[:_HEAD].decode("utf-8", "replace"))
+        return pl.read_csv(
+            io.BytesIO(content), separator=delimiter, infer_schema=False, truncate_ragged_lines=True, glob=False
+        )
+    except (PolarsError, PanicException, OSError, ValueError) as error:
+        raise DataProblem(f'"{name}" cannot be read as a table: {_first_line(error)}') from error
+
+
+def _parquet(paths: Sequence[Path], columns: Columns) -> Examples:
+    """Images and labels; the parts are told by the files' names."""
+    names, read, labels = _parquet_images(paths, columns, with_labels=True)
+    lengths = [pl.scan_parquet(path, glob=False).select(pl.len()).collect().item() for path in paths]
+    parts = [part for path, length in zip(paths, lengths, strict=True) for part in [_part_of(path.name)] * length]
+    return Examples(names, labels, parts if all(parts) else [""] * len(parts), read)
+
+
+def _parquet_images(
+    paths: Sequence[Path], columns: Columns, *, with_labels: bool = False
+) -> tuple[list[str], Read, list[str]]:
+    """(names, read, labels) of images as bytes, or as the struct {bytes, path} of the Hugging Face Hub's data sets."""
+    file = paths[0].name
+    try:
+        schema = pl.read_parquet_schema(paths[0])
+        held = next((name for name, kind in schema.items() if kind == pl.Binary or isinstance(kind, pl.Struct)), None)
+        image_column = columns.image or held
+        wanted = [image_column or ""]
+        if with_labels:
+            image_column, label_column = _columns(list(schema), Columns(image_column, columns.label), file)
+            wanted = [image_column, label_column]
+        elif image_column is None:
+            raise DataProblem(f'"{file}" has no column of images.')
+        table = pl.concat([pl.read_parquet(path, columns=wanted, glob=False) for path in paths])
+        labels = table[wanted[1]].cast(pl.String) if with_labels else pl.Series([], dtype=pl.String)
+    except (PolarsError, PanicException, OSError, ValueError) as error:
+        raise DataProblem(f'"{file}" cannot be read as a Parquet file: {_first_line(error)}') from error
+    if labels.null_count():
+        row = int(labels.is_null().arg_max() or 0) + 1
+        raise DataProblem(f"Row {row} has no {wanted[1]}.", details={"row": row, "column": wanted[1]})
+    images = table[wanted[0]]
     if isinstance(images.dtype, pl.Struct):
-        if "bytes" not in images.struct.fields:
-            raise DataProblem(f'Column "{image_column}" holds no images: its parts are {images.struct.fields}.')
+        names = [field.name for field in images.dtype.fields]
+        if "bytes" not in names:
+            raise DataProblem(f'Column "{wanted[0]}" holds no images: its parts are {names}.')
         images = images.struct.field("bytes")
     if images.dtype != pl.Binary:
-        raise DataProblem(f'Column "{image_column}" holds {images.dtype}, not the bytes of images.')
-    if table[label_column].null_count():
-        row = int(table[label_column].is_null().arg_max() or 0)
-        raise DataProblem(f"Row {row + 1} has no {label_column}.", details={"row": row + 1, "column": label_column})
-    labels = table[label_column].cast(pl.String).to_list()
-    names = [f"row {row + 1}" for row in range(len(table))]
+        raise DataProblem(f'Column "{wanted[0]}" holds {images.dtype}, not the bytes of images.')
+    rows = [f"row {row + 1}" for row in range(len(table))]
 
-    def read(index: int) -> bytes:
-        content = images[index]
+    def read(number: int) -> bytes:
+        content = images[number]
         if content is None or len(content) > MAX_IMAGE_BYTES:
-            raise OSError(f"{names[index]} has no image, or one of more than {MAX_IMAGE_BYTES} bytes")
+            raise OSError(f"{rows[number]} has no image, or one of more than {MAX_IMAGE_BYTES} bytes")
         return bytes(content)
 
-    return Examples(names, labels, [""] * len(table), read)
+    return rows, read, labels.to_list()
 
 
-def _columns(names: Sequence[str], asked: tuple[str | None, str | None], file: str) -> tuple[str, str]:
+def _image_column(names: Sequence[str], asked: str | None) -> str | None:
+    lower: Mapping[str, str] = {name.lower().strip(): name for name in reversed(names)}
+    return asked or next((lower[name] for name in _IMAGE_NAMES if name in lower), None)
+
+
+def _columns(names: Sequence[str], asked: Columns, file: str) -> tuple[str, str]:
     """The columns of images and of labels."""
-    for name in asked:
+    for name in (asked.image, asked.label):
         if name is not None and name not in names:
             raise DataProblem(f'"{file}" has no column "{name}"; it has {", ".join(names)}.', details={"column": name})
     lower: Mapping[str, str] = {name.lower().strip(): name for name in reversed(names)}
-    image = asked[0] or next((lower[name] for name in _IMAGE_NAMES if name in lower), None)
-    label = asked[1] or next((lower[name] for name in _LABEL_NAMES if name in lower and lower[name] != image), None)
+    image = _image_column(names, asked.image)
+    label = asked.label or next((lower[name] for name in _LABEL_NAMES if name in lower and lower[name] != image), None)
     if len(names) == 2:
         image = image or next(name for name in names if name != label)
         label = label or next(name for name in names if name != image)
@@ -257,8 +288,12 @@ def _columns(names: Sequence[str], asked: tuple[str | None, str | None], file: s
     return image, label
 
 
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 # --- IDX -------------------------------------------------------------------------------------------------------------
-def _idx(tree: _Tree, image_files: Sequence[str]) -> Examples:
+def _idx(tree: Tree, image_files: Sequence[str]) -> Examples:
     """MNIST's format (http://yann.lecun.com/exdb/mnist): big-endian header, then unsigned bytes; perhaps gzipped."""
     known = set(tree.list())
     pixels, labels, names, parts = [], [], [], []
@@ -284,31 +319,20 @@ def _idx(tree: _Tree, image_files: Sequence[str]) -> Examples:
     together = np.concatenate(pixels)
     if len(set(parts)) == 1:
         parts = [""] * len(parts)
-    return Examples(names, labels, parts, lambda i: together[i])
+    return Examples(names, labels, parts, lambda number: together[number])
 
 
-def _idx_array(tree: _Tree, name: str, *, dimensions: int) -> np.ndarray:
-    content = tree.read(name, limit=MAX_IDX_BYTES)
+def _idx_array(tree: Tree, name: str, *, dimensions: int) -> np.ndarray:
     try:
+        content = tree.read(name, limit=MAX_IDX_BYTES)
         if name.endswith(".gz"):
             with gzip.open(io.BytesIO(content)) as file:
-                content = _bounded(file, name, MAX_IDX_BYTES)
+                content = bounded(file, name, MAX_IDX_BYTES)
         header = struct.unpack_from(f">4B{dimensions}I", content)
         shape = header[4:]
-        if header[:4] != (0, 0, 8, dimensions) or len(content) != 4 + 4 * dimensions + int(
-            np.prod(shape, dtype=object)
-        ):
+        expected = 4 + 4 * dimensions + int(np.prod(shape, dtype=object))
+        if header[:4] != (0, 0, 8, dimensions) or len(content) != expected:
             raise ValueError("its header does not fit its length")
-    except (OSError, EOFError, struct.error, ValueError) as error:
+    except (OSError, EOFError, struct.error, zlib.error, ValueError) as error:
         raise DataProblem(f'"{name}" is no whole IDX file: {error}') from error
     return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
-
-
-def files_of(path: Path) -> list[tuple[str, bytes]]:
-    """(name, content) of every image in a folder or zip, in the order of their names. Raises DataProblem."""
-    tree: _Tree = _Folder(path) if path.is_dir() else _Archive(path)
-    names = [name for name in tree.list() if PurePosixPath(name).suffix.lower() in SUFFIXES]
-    try:
-        return [(name, tree.read(name)) for name in names]
-    except OSError as error:
-        raise DataProblem(f"An image cannot be read: {error}") from error

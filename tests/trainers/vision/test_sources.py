@@ -14,7 +14,8 @@ from PIL import Image
 
 from tests.trainers.vision.conftest import KINDS, picture, png
 from trainers.protocol import DataProblem
-from trainers.vision.sources import Examples, files_of, find
+from trainers.vision.sources import Examples, find, unlabelled
+from trainers.vision.trees import Archive
 
 
 def image(examples: Examples, place: int = 0) -> Image.Image:
@@ -71,6 +72,18 @@ def test_a_table_of_paths_beside_the_images(class_folders: Callable[..., Path]) 
         assert image(found, 2).size == (32, 32)
 
 
+def test_tables_that_are_called_train_and_test_are_parts(class_folders: Callable[..., Path]) -> None:
+    root = class_folders(2)
+    (root / "train.csv").write_text("image;label\ncross/0.png;a\ndisc/0.png;b\n")
+    (root / "test.csv").write_text("image;label\ncross/1.png;a\n")
+    found = find(root)
+    assert sorted(zip(found.names, found.labels, found.parts, strict=True)) == [
+        ("cross/0.png", "a", "train"),
+        ("cross/1.png", "a", "test"),
+        ("disc/0.png", "b", "train"),
+    ]
+
+
 def test_columns_are_named_where_they_cannot_be_found(class_folders: Callable[..., Path]) -> None:
     root = class_folders(1)
     (root / "list.csv").write_text("where,what,when\ncross/0.png,a,1\ndisc/0.png,b,2\n")
@@ -98,18 +111,45 @@ def test_names_in_a_zip_are_names_only(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
         for name in ("../../a/1.png", "/b/1.png", "c/1.png", "d/1.png"):
             archive.writestr(name, png(picture("disc", 1)))
-    assert [name for name, _ in files_of(tmp_path / "evil.zip")] == ["c/1.png", "d/1.png"]
+    names, _ = unlabelled(tmp_path / "evil.zip")
+    assert names == ["c/1.png", "d/1.png"]
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["evil.zip"]
 
 
 def test_a_bomb_in_a_zip_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainers.vision.sources.MAX_IMAGE_BYTES", 1000)
+    monkeypatch.setattr("trainers.vision.trees.MAX_IMAGE_BYTES", 1000)
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/1.png", b"\0" * 10_000_000)
         archive.writestr("b/1.png", b"")
     found = find(tmp_path / "bomb.zip")
     with pytest.raises(OSError, match="longer than"):
         found.read(0)
+
+
+def test_a_zip_that_lists_too_many_files_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "many.zip", "w") as archive:
+        for number in range(100):
+            archive.writestr(f"a/{number}.png", b"")
+    monkeypatch.setattr("trainers.vision.trees.MAX_DIRECTORY_BYTES", 1000)
+    with pytest.raises(DataProblem, match="too many files"):
+        Archive(tmp_path / "many.zip")
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.9])
+def test_a_cut_zip_is_said_to_be_cut(class_folders: Callable[..., Path], tmp_path: Path, cut: float) -> None:
+    whole = zipped(class_folders(3), tmp_path / "all.zip").read_bytes()
+    (tmp_path / "cut.zip").write_bytes(whole[: int(len(whole) * cut)])
+    with pytest.raises(DataProblem, match=r"cut\.zip"):
+        find(tmp_path / "cut.zip")
+
+
+def test_a_damaged_image_in_a_zip_is_an_unreadable_file(class_folders: Callable[..., Path], tmp_path: Path) -> None:
+    path = zipped(class_folders(1), tmp_path / "all.zip")
+    content = bytearray(path.read_bytes())
+    content[60:70] = b"\xff" * 10
+    path.write_bytes(content)
+    with pytest.raises(OSError):
+        find(path).read(0)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -154,6 +194,8 @@ def test_parquet_with_the_bytes_of_images(tmp_path: Path, nested: bool) -> None:
         ({"a/readme.txt": b""}, "there are no images in it"),
         ({"a.csv": b"x,y\n", "b.csv": b"x,y\n"}, "several tables"),
         ({"list.csv": b"path,label\na.png,\n"}, "Row 2"),
+        ({"list.csv": b"path,label\n"}, "no images"),
+        ({"list.csv": b""}, "cannot be read as a table"),
     ],
 )
 def test_what_cannot_be_used_is_said_in_words(tmp_path: Path, files: dict[str, bytes], words: str) -> None:
@@ -168,3 +210,28 @@ def test_a_file_that_is_none_of_these(tmp_path: Path) -> None:
     (tmp_path / "a.docx").write_bytes(b"hello")
     with pytest.raises(DataProblem, match="give a folder"):
         find(tmp_path / "a.docx")
+
+
+def test_images_to_predict_on_need_no_labels(class_folders: Callable[..., Path], tmp_path: Path) -> None:
+    root = class_folders(1)
+    (root / "list.csv").write_text("file,size\ncross/0.png,3\n")
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "loose.png").write_bytes((root / "disc" / "0.png").read_bytes())
+    pl.DataFrame({"picture": [b"first", b"second"]}).write_parquet(tmp_path / "pictures.parquet")
+    found = {
+        "a folder": unlabelled(root),
+        "a zip": unlabelled(zipped(tmp_path / "one", tmp_path / "one.zip")),
+        "a table": unlabelled(root / "list.csv"),
+        "Parquet": unlabelled(tmp_path / "pictures.parquet"),
+        "an image": unlabelled(root / "disc" / "0.png"),
+    }
+    assert {kind: list(names) for kind, (names, _) in found.items()} == {
+        "a folder": ["cross/0.png", "disc/0.png"],
+        "a zip": ["loose.png"],
+        "a table": ["cross/0.png"],
+        "Parquet": ["row 1", "row 2"],
+        "an image": ["0.png"],
+    }
+    assert found["Parquet"][1](1) == b"second"
+    assert found["a table"][1](0) == (root / "cross" / "0.png").read_bytes()
+    assert found["an image"][1](0) == found["a zip"][1](0)
