@@ -18,7 +18,7 @@ from automl_site.disk import causes, is_disk_full
 from automl_site.errors import DomainError, InvalidSpec, StorageError, Unavailable
 from jobs.lifecycle import Failure
 from jobs.models import Job
-from trainers.protocol import TrainerError
+from trainers.protocol import ModelProblem, TrainerError
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,8 @@ def of_exception(error: BaseException, *, what: str, oom_killed: bool = False) -
             "free some space there, then run the job again.",
             Job.ErrorKind.INFRASTRUCTURE,
         )
-    if isinstance(error, TrainerError):
+    # A model that could not be loaded for want of memory looks damaged to who loads it.
+    if isinstance(error, TrainerError) and not (isinstance(error, ModelProblem) and is_out_of_memory(error)):
         return Failure(error.message, Job.ErrorKind.OWN, json_safe(error.details))
     if isinstance(error, StorageError | Unavailable):
         return Lost(error.message)

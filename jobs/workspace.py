@@ -10,6 +10,7 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -103,11 +104,12 @@ def _seed(source: Path, here: Workspace) -> bool:
 def remove_partial_artefacts(job_id: uuid.UUID, attempt_number: int) -> None:
     """What an attempt left that was stopped: its checkpoint stays, for the next one."""
     here = workspace(job_id, attempt_number)
-    shutil.rmtree(here.out, ignore_errors=True)
-    for printed in (here.stdout, here.stderr):
-        printed.unlink(missing_ok=True)
-    for draft in here.checkpoint.rglob("*.tmp"):
-        shutil.rmtree(draft, ignore_errors=True) if draft.is_dir() else draft.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        for entry in here.folder.iterdir():
+            if entry != here.checkpoint:
+                _remove(entry)
+    for draft in list(here.checkpoint.rglob("*.tmp")):
+        _remove(draft)
 
 
 def remove(job_id: uuid.UUID) -> None:
@@ -175,6 +177,13 @@ def _remove_old(kept: Iterable[tuple[Job, Path]]) -> int:
 
 def _has_files(folder: Path) -> bool:
     return any(path.is_file() for path in folder.rglob("*"))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _numbers(folder: Path) -> list[int]:

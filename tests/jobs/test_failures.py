@@ -18,7 +18,7 @@ from jobs import outages
 from jobs.failures import EXIT_BROKEN, EXIT_STOPPED, Ended, Lost, json_safe, of_exception, of_exit, printable
 from jobs.lifecycle import Failure
 from jobs.outages import until_recorded, until_stored
-from trainers.protocol import ConfigProblem, DataProblem, Stopped
+from trainers.protocol import ConfigProblem, DataProblem, ModelProblem, Stopped
 
 WHAT = "the training"
 LESS = "use less data, smaller batches or a smaller model."
@@ -110,6 +110,14 @@ def test_a_full_disk_is_known_by_what_libraries_say_of_it(error):
 def test_a_foreseen_failure_that_quotes_the_users_words_is_taken_as_it_is():
     problem = DataProblem('The column "no space left on device: out of memory" is empty.')
     assert of_exception(problem, what=WHAT).message == problem.message
+
+
+def test_a_model_that_memory_was_too_short_for_is_not_called_damaged():
+    problem = raised_from(RuntimeError("can't allocate memory"), ModelProblem("The model's files are damaged."))
+    assert (
+        of_exception(problem, what="the prediction").message
+        == f"The prediction needed more memory than there is; {LESS}"
+    )
 
 
 KILLED = "DataLoader worker (pid 77) is killed by signal: Killed."

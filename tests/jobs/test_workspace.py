@@ -96,8 +96,12 @@ def test_a_stopped_attempt_keeps_its_checkpoint_only(job_id):
     here = prepare(job_id, 1)
     for path in (here.checkpoint / "step", here.out / "model.json", here.stdout, here.stderr):
         path.write_text("x")
+    for scratch in (here.folder / ".scratch", here.checkpoint / "8.tmp"):
+        scratch.mkdir()
+        (scratch / "x").write_text("x")
     remove_partial_artefacts(job_id, 1)
     assert [each.name for each in here.folder.iterdir()] == ["checkpoint"]
+    assert [each.name for each in here.checkpoint.iterdir()] == ["step"]
     remove_partial_artefacts(job_id, 1)
     remove(job_id)
     assert not here.folder.parent.exists()
