@@ -94,9 +94,21 @@ class JobAdmin(TruthAdmin):
             "Routing",
             {"fields": ("queue", "requires_gpu", "framework_override", "priority", "attempt", "lost_attempts")},
         ),
-        ("Result", {"fields": ("model_public_id", "metrics_shown", "result_shown")}),
-        ("Whose", {"fields": ("owner", "project", "run", "parent", "retry_of")}),
-        ("Times", {"fields": ("created_at", "started_at", "ended_at", "updated_at", "estimated_seconds")}),
+        ("Result", {"fields": ("model_public_id", "metrics_shown", "result_shown", "checkpoint_host")}),
+        ("Whose", {"fields": ("owner", "project", "run", "parent", "retry_of", "resumes")}),
+        (
+            "Times",
+            {
+                "fields": (
+                    "created_at",
+                    "started_at",
+                    "ended_at",
+                    "updated_at",
+                    "estimated_seconds",
+                    "timeout_seconds",
+                )
+            },
+        ),
     ]
 
     error_details_shown = shortened("error_details")
