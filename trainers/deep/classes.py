@@ -25,6 +25,8 @@ def in_order(labels: Sequence[str], *, num_classes: int | None, unit: str, repor
         ConfigProblem: there are more than `num_classes`.
     """
     found = Counter(labels).most_common()
+    if not found:
+        raise DataProblem(f"There are no {unit}s to learn from.")
     if len(found) < 2:
         raise DataProblem(f'All {unit}s are of the class "{found[0][0]}"; give at least two classes.')
     if num_classes is not None and num_classes < len(found):
@@ -34,7 +36,9 @@ def in_order(labels: Sequence[str], *, num_classes: int | None, unit: str, repor
     rare = [name for name, count in found if count < 2]
     if rare:
         reporter.log("WARN", f"classes with one {unit} only are learnt from, but not scored: {', '.join(rare[:20])}")
-    return sorted(names, key=int) if all(name.isdecimal() for name in names) else sorted(names)
+    # Python refuses to read numbers of thousands of digits.
+    are_numbers = all(name.isdecimal() and len(name) < 100 for name in names)
+    return sorted(names, key=int) if are_numbers else sorted(names)
 
 
 def names_of_outputs(classes: Sequence[str], outputs: int) -> list[str]:
@@ -54,16 +58,28 @@ def split(
     """Places to learn from, to choose the best epoch by, and to score: the data's own parts, else a stratified draw.
 
     `labels` (class numbers) and `parts` are of all examples, `places` those that can be used; `share` is held out, at
-    least `least` are needed to learn from. Where the data has no test part, the last two are the same.
+    least `least` are needed to learn from. What is in no part is learnt from. Where the data has no test part, the last
+    two are the same; where it has no other held-out part, one is drawn: a test part that chose the epoch proves nothing.
 
     Raises:
         DataProblem: there are too few.
     """
     part = parts[places]
-    named = {name: places[part == name] for name in ("train", "val", "test")}
-    if len(named["train"]) >= least and (len(named["val"]) or len(named["test"])):
-        held_out = named["val"] if len(named["val"]) else named["test"]
-        return named["train"], held_out, named["test"] if len(named["test"]) else held_out
+    val, test = places[part == "val"], places[part == "test"]
+    train = places[(part != "val") & (part != "test")]
+    if len(train) < least:  # nothing to learn from is marked as such
+        train, val, test = places, val[:0], test[:0]
+    if not len(val):
+        train, val = _drawn(labels, train, share=share, seed=seed)
+    if not len(val):
+        val = test  # one example of each class
+    if not len(val) or len(train) < least:
+        raise DataProblem(f"{len(places)} {unit}s are too few to learn from; give at least two of each class.")
+    return train, val, test if len(test) else val
+
+
+def _drawn(labels: np.ndarray, places: np.ndarray, *, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(the others, some of each class that has two or more), both sorted."""
     random = np.random.default_rng(seed)
     held: list[int] = []
     for label in np.unique(labels[places]):
@@ -71,7 +87,4 @@ def split(
         count = min(max(round(len(own) * share), 1), len(own) - 1)
         held += random.permutation(own)[:count].tolist()
     held_out = np.sort(np.array(held, np.int64))
-    train = np.setdiff1d(places, held_out)
-    if not len(held_out) or len(train) < least:
-        raise DataProblem(f"{len(places)} {unit}s are too few to learn from; give at least two of each class.")
-    return train, held_out, held_out
+    return np.setdiff1d(places, held_out), held_out
