@@ -18,6 +18,7 @@ from pathlib import Path
 from django.conf import settings
 from django.utils import timezone
 
+from automl_site.disk import is_disk_full
 from jobs.models import FINAL_STATUSES, Attempt, Job, JobStatus
 
 logger = logging.getLogger(__name__)
@@ -90,8 +91,10 @@ def _seed(source: Path, here: Workspace) -> bool:
             shutil.copytree(source, draft, ignore=shutil.ignore_patterns("*.tmp"))
         except FileNotFoundError:
             return False
-        except shutil.Error:  # a zombie replaced a file meanwhile
+        except shutil.Error as error:  # a zombie replaced a file meanwhile
             shutil.rmtree(draft, ignore_errors=True)
+            if is_disk_full(error):
+                raise
             continue
         if not any(draft.iterdir()):
             shutil.rmtree(draft)

@@ -92,6 +92,18 @@ def test_a_checkpoint_that_cannot_be_copied_at_all_means_a_new_start(job_id, mon
     assert list(here.checkpoint.iterdir()) == []
 
 
+def test_a_disk_too_full_for_the_checkpoint_is_no_reason_to_begin_anew(job_id, monkeypatch):
+    checkpoint_of(job_id, 1, step="7")
+
+    def full(source, target, **options):
+        raise shutil.Error([(str(source), str(target), "[Errno 28] No space left on device")])
+
+    monkeypatch.setattr(workspace.shutil, "copytree", full)
+    with pytest.raises(OSError, match="No space left"):
+        prepare(job_id, 2)
+    assert (folder_of(job_id, 1).checkpoint / "step").read_text() == "7"
+
+
 def test_a_stopped_attempt_keeps_its_checkpoint_only(job_id):
     here = prepare(job_id, 1)
     for path in (here.checkpoint / "step", here.out / "model.json", here.stdout, here.stderr):
