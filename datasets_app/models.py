@@ -43,6 +43,8 @@ class Dataset(models.Model):
         JSON = "json"
         JSONL = "jsonl"
         TXT = "txt"
+        ZIP = "zip"  # of images
+        IMAGE = "image"
 
     public_id = models.CharField(max_length=20, unique=True, default=new_dataset_id, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="datasets")

@@ -4,7 +4,7 @@ from itertools import islice
 from typing import Any
 
 from automl_site.errors import DatasetError
-from datasets_app import paths, tables
+from datasets_app import images, paths, tables
 from datasets_app.analysis import json_value
 from datasets_app.models import Dataset
 from trainers.tabular.values import MISSING, TRUE
@@ -15,6 +15,8 @@ FIRST_BLOCK_BYTES = 256 * 1024  # read first; more only where the rows are longe
 def first_rows(*, dataset: Dataset, limit: int) -> list[dict[str, Any]]:
     """The first `limit` rows, as JSON has them; missing values are None. Raises DatasetError, StorageError."""
     path = paths.of_dataset(dataset).local()
+    if dataset.format in images.FORMATS:
+        return images.first_rows(path, filename=dataset.filename, format=dataset.format, limit=limit)
     if dataset.format == Dataset.Format.PARQUET:
         with tables.open_parquet(path, filename=dataset.filename) as file:
             return _parquet_rows(file, dataset, limit)

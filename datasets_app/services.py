@@ -31,19 +31,23 @@ def dataset_upload(*, owner: Any, file: BinaryIO, filename: str, format: str | N
     Raises:
         InvalidSpec: the format is none that there is.
         TooLarge: more than settings.MAX_UPLOAD_BYTES.
-        DatasetError: the file cannot be read as a table. Nothing of it is kept.
+        DatasetError: the file can be read neither as a table nor as images. Nothing of it is kept.
         StorageError: the storage did not take it.
     """
     # Imported here: they bring Arrow and polars, which take as long to load as all the rest of a web process.
-    from datasets_app import tables
+    from datasets_app import images, tables
     from datasets_app.analysis import analyse
 
     name = clean_filename(filename)
     wanted = _checked_format(format)
     with staged(file, max_bytes=settings.MAX_UPLOAD_BYTES) as stage:
-        found_format = tables.detect_format(stage.path, filename=name, wanted=wanted)
-        analysis = analyse(stage.path, filename=name, format=found_format)
-        return _store(owner=owner, stage=stage, filename=name, format=found_format, analysis=analysis)
+        found = images.detect_format(stage.path, filename=name, wanted=wanted)
+        if found is not None:
+            analysis = images.analyse(stage.path, filename=name, format=found)
+        else:
+            found = tables.detect_format(stage.path, filename=name, wanted=wanted)
+            analysis = analyse(stage.path, filename=name, format=found)
+        return _store(owner=owner, stage=stage, filename=name, format=found, analysis=analysis)
 
 
 def _store(*, owner: Any, stage: StagedFile, filename: str, format: str, analysis: "Analysis") -> Dataset:

@@ -17,9 +17,15 @@ class DatasetUploadIn(StrictSerializer):
 
     ignored = ("csrfmiddlewaretoken",)
 
-    file = serializers.FileField(allow_empty_file=True, help_text="The data set: CSV or Parquet.")
+    file = serializers.FileField(
+        allow_empty_file=True, help_text="The data set: CSV, Parquet, a zip of images, or an image."
+    )
     format = serializers.CharField(
-        required=False, default="", allow_blank=True, max_length=20, help_text="csv or parquet; found out if left out."
+        required=False,
+        default="",
+        allow_blank=True,
+        max_length=20,
+        help_text="csv, parquet, zip or image; found out if left out.",
     )
 
 

@@ -304,7 +304,7 @@ def test_a_file_over_the_limit_names_both_numbers(user: object, settings: object
 def test_an_unknown_format_names_those_that_there_are(user: object) -> None:
     with pytest.raises(InvalidSpec) as raised:
         upload(user, CSV, format="xlsx")
-    assert raised.value.errors == {"format": ["format must be one of csv, parquet, json, jsonl, txt"]}
+    assert raised.value.errors == {"format": ["format must be one of csv, parquet, json, jsonl, txt, zip, image"]}
 
 
 def test_the_format_may_be_said_where_the_name_does_not_tell(user: object) -> None:

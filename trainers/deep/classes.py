@@ -59,7 +59,7 @@ def split(
 
     `labels` (class numbers) and `parts` are of all examples, `places` those that can be used; `share` is held out, at
     least `least` are needed to learn from. What is in no part is learnt from. Where the data has no test part, the last
-    two are the same; where it has no other held-out part, one is drawn: a test part that chose the epoch proves nothing.
+    two are the same; where it has no other held-out part, one is drawn: a test part that chose the epoch proves little.
 
     Raises:
         DataProblem: there are too few.

@@ -30,7 +30,7 @@ _HEAD = 65_536  # bytes of a table that its delimiter is judged from
 _IMAGE_NAMES = ("image", "img", "path", "file", "filename", "file_name", "filepath", "image_path", "picture", "photo")
 _LABEL_NAMES = ("label", "class", "category", "target", "y", "labels")
 _PART_NAMES = ("split", "part", "subset")
-_IDX_IMAGES = re.compile(r"(.*?)images[-.]idx3-ubyte(\.gz)?$")
+IDX_IMAGES = re.compile(r"(.*?)images[-.]idx3-ubyte(\.gz)?$")
 
 Read = Callable[[int], bytes | np.ndarray]  # the bytes of the file with that number, or its grey pixels (H, W)
 
@@ -70,7 +70,7 @@ def find(path: Path, *, image_column: str | None = None, label_column: str | Non
         found = _parquet([path], columns)
     elif suffix in TABLES:
         found = _tables([path.name], Folder(path.parent), columns)
-    elif _IDX_IMAGES.search(path.name):
+    elif IDX_IMAGES.search(path.name):
         found = _idx(Folder(path.parent), [path.name])
     elif zipfile.is_zipfile(path):
         found = _in_tree(Archive(path), columns)
@@ -118,7 +118,7 @@ def _suffix(name: str) -> str:
 # --- Folders and zips ------------------------------------------------------------------------------------------------
 def _in_tree(tree: Tree, columns: Columns) -> Examples:
     names = tree.list()
-    idx = [name for name in names if _IDX_IMAGES.search(name)]
+    idx = [name for name in names if IDX_IMAGES.search(name)]
     if idx:
         return _idx(tree, idx)
     tables = [name for name in names if _suffix(name) in TABLES]

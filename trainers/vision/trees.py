@@ -57,12 +57,12 @@ class Folder:
 class Archive:
     """The files in a zip: their names are names only, and no file grows beyond its limit."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, max_directory_bytes: int | None = None) -> None:
         """Raises DataProblem: it is no whole zip, or holds too many files."""
         self.path = path
         self._open: tuple[int, zipfile.ZipFile] | None = None
         self._infos: dict[str, zipfile.ZipInfo] = {}
-        if _directory_bytes(path) > MAX_DIRECTORY_BYTES:
+        if _directory_bytes(path) > (max_directory_bytes or MAX_DIRECTORY_BYTES):
             raise DataProblem(f'There are too many files in "{path.name}"; give fewer.')
         for info in self._zip().infolist():
             name = PurePosixPath(info.filename.replace("\\", "/"))
