@@ -32,7 +32,11 @@ def imported(path: Path) -> set[str]:
 def test_nothing_but_the_standard_library_is_needed() -> None:
     modules = [path for path in SOURCES.rglob("*.py") if not PARTS_WITH_DEPENDENCIES & set(path.parts)]
     assert len(modules) > 10
-    foreign = {name for path in modules for name in imported(path)} - set(sys.stdlib_module_names) - {"ai_manager"}
+    foreign = (
+        {name for path in modules for name in imported(path)}
+        - set(sys.stdlib_module_names)
+        - {"ai_manager", "ai_job_client"}
+    )
     assert foreign <= OPTIONAL
 
 
@@ -42,9 +46,10 @@ def test_the_sources_are_python_3_9() -> None:
 
 
 def test_the_package_is_typed() -> None:
-    assert (SOURCES / "ai_manager" / "py.typed").exists()
+    assert (SOURCES / "ai_manager" / "py.typed").exists() and (SOURCES / "ai_job_client" / "py.typed").exists()
+    packages = ["-p", "ai_manager", "-p", "ai_job_client"]
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file=", "--strict", "--ignore-missing-imports", "-p", "ai_manager"]
+        [sys.executable, "-m", "mypy", "--config-file=", "--strict", "--ignore-missing-imports", *packages]
         + [f"--cache-dir={PROJECT.parent.parent / '.mypy_cache' / 'clients'}"],
         cwd=SOURCES,
         capture_output=True,
@@ -69,6 +74,7 @@ def test_a_wheel_is_built_and_works_alone(project: Path, tmp_path: Path) -> None
     (wheel,) = tmp_path.glob("automl_platform_client-*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert "ai_manager/py.typed" in names and "ai_manager/manager.py" in names
+    assert "ai_job_client/py.typed" in names and "ai_job_client/client.py" in names
     venv.create(tmp_path / "env", with_pip=False)
     python = tmp_path / "env" / "bin" / "python"
     target = next((tmp_path / "env" / "lib").iterdir()) / "site-packages"

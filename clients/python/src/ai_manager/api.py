@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import unquote, urlencode, urlsplit
@@ -47,12 +47,25 @@ class Credentials:
 
 
 class Api:
-    """One server as one user. Any thread may call; the calls take turns on one connection."""
+    """One server as one user. Any thread may call; the calls take turns on one connection.
 
-    def __init__(self, url: str, credentials: Credentials, *, timeout: float = 20.0) -> None:
+    `anonymous`: without credentials calls go without a token, as the platform's open mode takes them.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials,
+        *,
+        timeout: float = 20.0,
+        anonymous: bool = False,
+        agent: str = "ai_manager",
+    ) -> None:
         self.url = url
         self.credentials = credentials
         self.timeout = timeout
+        self.anonymous = anonymous
+        self.agent = f"{agent}/{__version__}"
         self.forget()
 
     def forget(self) -> None:
@@ -69,12 +82,14 @@ class Api:
         self,
         method: str,
         path: str,
-        body: None | bytes | Mapping[str, Any] = None,
+        body: None | bytes | Iterable[bytes] | Mapping[str, Any] = None,
         *,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Any:
         """The decoded JSON answer of one request, signed in first and once more when the token has expired.
+
+        A body in pieces needs its Content-Length among the `headers`.
 
         Raises:
             Unavailable: no answer, an overloaded server, a rate limit (`Throttled`), refused credentials
@@ -83,7 +98,7 @@ class Api:
         """
         data = json.dumps(body).encode() if isinstance(body, Mapping) else body
         with self._lock:
-            if not self._token:
+            if not self._token and (self.credentials or not self.anonymous):
                 self._sign_in(timeout)
             try:
                 return self._exchange(method, path, data, headers, timeout)
@@ -131,11 +146,11 @@ class Api:
         self,
         method: str,
         path: str,
-        data: bytes | None,
+        data: None | bytes | Iterable[bytes],
         headers: Mapping[str, str] | None,
         timeout: float | None,
     ) -> Any:
-        sent_headers = {"User-Agent": f"ai_manager/{__version__}", "Accept": "application/json"}
+        sent_headers = {"User-Agent": self.agent, "Accept": "application/json"}
         if data is not None:
             sent_headers["Content-Type"] = "application/json"
         if self._token:
@@ -170,14 +185,15 @@ class Api:
             except ValueError as error:
                 raise Refused(f"{method} {self.url}{path} answered no JSON: is this the platform's address?",
                               status=status) from error  # fmt: skip
-        message = f"{method} {path}: {status} {_detail(content)}"
+        body = _decoded(content)
+        message = f"{method} {path}: {status} {_detail(body)}"
         if status == 401:
-            raise AuthenticationError(message, sent=False)
+            raise AuthenticationError(message, sent=False, status=status, body=body)
         if status == 429:
-            raise Throttled(message, retry_after=_retry_after(answer), sent=False)
+            raise Throttled(message, retry_after=_retry_after(answer), sent=False, status=status, body=body)
         if status in OVERLOADED:
-            raise Unavailable(message, retry_after=_retry_after(answer))
-        raise Refused(message, status=status)
+            raise Unavailable(message, retry_after=_retry_after(answer), status=status, body=body)
+        raise Refused(message, status=status, body=body)
 
     def _connect(self, timeout: float) -> http.client.HTTPConnection:
         if self._connection is not None and time.monotonic() - self._used > MAX_IDLE_SECONDS:
@@ -225,12 +241,16 @@ def _proxy(url: str) -> str | None:
     return proxy if "://" in proxy else f"http://{proxy}"
 
 
-def _detail(content: bytes) -> str:
-    """The server's own words, which name what is wrong."""
+def _decoded(content: bytes) -> Any:
+    """An answer's JSON; what is none, as text."""
     try:
-        body = json.loads(content)
+        return json.loads(content)
     except ValueError:
         return content[:MAX_DETAIL].decode("utf-8", "replace")
+
+
+def _detail(body: Any) -> str:
+    """The server's own words, which name what is wrong."""
     if not isinstance(body, dict):
         return str(body)[:MAX_DETAIL]
     parts = [str(body.get("detail", "")), str(body.get("reason", ""))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ DIRECT_BYTES = 8 << 20  # files up to this size are sent as one request
 PIECE_BYTES = 4 << 20
 PIECE_SECONDS = 120.0  # a slow line may take so long for one piece
 COMPLETE_SECONDS = 600.0  # the server reads the whole file once more
+COMPLETE_POLL_SECONDS = 1.0
 _LINKED_BYTES = 64 << 10  # below that, asking whether the server has it costs more than sending it
 _BYTES, _OFFSET, _DIGEST = "application/octet-stream", "Upload-Offset", "X-Content-SHA256"
 # The run's own config carries it, so that a run whose creation was never answered is found again.
@@ -158,7 +160,10 @@ def file_send(
             upload = _piece_send(api, place, data.read(min(most, size - offset)), offset)
             moved()
     try:
-        api.call("POST", f"{place}/complete", timeout=COMPLETE_SECONDS)
+        # While the server still reads the file, the answer is the upload and not the file.
+        while "offset" in api.call("POST", f"{place}/complete", timeout=COMPLETE_SECONDS):
+            moved()
+            time.sleep(COMPLETE_POLL_SECONDS)
     except Refused as error:
         # An earlier `complete` may have been carried out and its answer lost.
         if error.status != 404 or not _file_link(api, run_id, path, sha256):

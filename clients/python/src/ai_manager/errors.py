@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class AIManagerError(Exception):
     """Base of everything that this package raises on purpose."""
@@ -15,13 +17,23 @@ class Unavailable(AIManagerError):
     """The server cannot be reached, is overloaded, or limits the rate: the same request may succeed later.
 
     `retry_after`: seconds that the server asked to wait, if it did. `sent`: the request may have reached the server, so
-    that what it asked for may have happened.
+    that what it asked for may have happened. `status` and `body`: the answer, where there was one.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None, sent: bool = True) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        sent: bool = True,
+        status: int | None = None,
+        body: Any = None,
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.sent = sent
+        self.status = status
+        self.body = body
 
 
 class Throttled(Unavailable):
@@ -33,8 +45,12 @@ class AuthenticationError(Unavailable):
 
 
 class Refused(AIManagerError):
-    """The server answered, and will answer the same again: what was asked for is wrong, forbidden or gone."""
+    """The server answered, and will answer the same again: what was asked for is wrong, forbidden or gone.
 
-    def __init__(self, message: str, *, status: int) -> None:
+    `body`: the answer, decoded where it was JSON.
+    """
+
+    def __init__(self, message: str, *, status: int, body: Any = None) -> None:
         super().__init__(message)
         self.status = status
+        self.body = body
