@@ -52,13 +52,13 @@ def write_text(path: Path) -> None:
         path.joinpath(f"{number}.txt").write_text(" ".join(sentences))
 
 
+SMALL_GPT = {"epochs": 12, "batch_size": 4, "max_length": 32, "num_layers": 2, "hidden_size": 64, "vocab_size": 300}
 FAMILIES = {
     "vision": Family("resnet", write_images, {"depth": 18, "epochs": 4, "batch_size": 8}),
-    "text": Family(
-        "gpt",
-        write_text,
-        {"epochs": 12, "batch_size": 4, "max_length": 32, "num_layers": 2, "hidden_size": 64, "vocab_size": 300},
-    ),
+    "keras": Family("mobilenet", write_images, {"epochs": 4, "batch_size": 8}),
+    "text": Family("gpt", write_text, SMALL_GPT),
+    # Under torchrun: its processes leave the group of the one that started them.
+    "two processes": Family("gpt", write_text, {**SMALL_GPT, "num_gpus": 2, "device": "cpu"}),
 }
 
 
