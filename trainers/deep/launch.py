@@ -15,6 +15,7 @@ import os
 import secrets
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,7 @@ RENDEZVOUS = "AUTOML_RDZV"  # HOST:PORT of this machine, as the others reach it
 SCRATCH = "AUTOML_GROUP"  # the folder that launcher and members speak through
 LARGEST_PART = "AUTOML_LARGEST_PART"  # examples that fit into a member's memory at once, as found out before
 LOOK = 0.1  # seconds between two looks at should_stop
+MEETING_SECONDS = 600  # that machines wait for each other
 REJOIN = 5.0  # seconds before another machine asks for the next training
 SPEC, EVENTS, STOP = "spec.json", "events", "stop"
 KILLED = "killed.json"
@@ -105,18 +107,28 @@ def _run(
 
 def _torchrun(num_gpus: int, num_nodes: int, *, node_rank: int) -> list[str]:
     """The command, but for what it is to run. Raises ConfigProblem: no address to meet at is set."""
-    command = [sys.executable, "-m", "trainers.deep.launch", "--nproc-per-node", str(num_gpus), "--max-restarts", "0"]
     if num_nodes == 1:
-        return [*command, "--standalone", "--local-addr", "127.0.0.1"]
-    address = os.environ.get(RENDEZVOUS, "")
-    if not address.rpartition(":")[0] or not address.rpartition(":")[2].isdecimal():
-        sentence = (
-            f"is {num_nodes}, but this worker does not say where its machines meet: its operator sets {RENDEZVOUS} to "
-            "the worker's own HOST:PORT, and starts the other machines (see docs/operations.md)."
-        )
-        raise ConfigProblem(f"num_nodes {sentence}", details={"num_nodes": [sentence]})
-    meeting = ["--rdzv-backend", "static", "--rdzv-endpoint", address, "--rdzv-id", "automl"]
-    return [*command, "--nnodes", str(num_nodes), "--node-rank", str(node_rank), *meeting]
+        address = f"127.0.0.1:{_free_port()}"
+    else:
+        address = os.environ.get(RENDEZVOUS, "")
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdecimal():
+            sentence = (
+                f"is {num_nodes}, but this worker does not say where its machines meet: its operator sets {RENDEZVOUS} "
+                "to the worker's own HOST:PORT, and starts the other machines (see docs/operations.md)."
+            )
+            raise ConfigProblem(f"num_nodes {sentence}", details={"num_nodes": [sentence]})
+    command = [sys.executable, "-m", "trainers.deep.launch", "--max-restarts", "0"]
+    command += ["--nproc-per-node", str(num_gpus), "--nnodes", str(num_nodes), "--node-rank", str(node_rank)]
+    # torchrun's other meetings, also that of --standalone, read pickles from a port that is open to the network.
+    command += ["--rdzv-backend", "static", "--rdzv-endpoint", address, "--rdzv-id", "automl"]
+    return [*command, "--rdzv-conf", f"timeout={MEETING_SECONDS}"]
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 def _environment(config: DeepConfig, scratch: Path, largest: int | None) -> dict[str, str]:

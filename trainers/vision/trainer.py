@@ -11,7 +11,7 @@ from torch import nn
 
 from trainers.configs.vision import AlexNetConfig, ResNetConfig, VGGConfig, VisionConfig
 from trainers.deep import device, scores, store
-from trainers.deep.classes import class_weights, names_of_outputs
+from trainers.deep.classes import class_weights
 from trainers.deep.loop import fit, stoppable
 from trainers.deep.progress import END
 from trainers.protocol import ModelProblem, Reporter, TrainResult
@@ -61,17 +61,17 @@ def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) 
         class_weights=class_weights(images.labels[images.train], outputs) if config.class_weight else None,
         label_smoothing=config.label_smoothing,
         seed=seed,
+        known=len(images.classes),
     )
     mark = fingerprint(config, images.examples, seed=seed, framework=torch.__version__)
     progress = fit(work, config, compute, reporter, seed=seed, fingerprint=mark)
 
     # Artefacts
     reporter.progress(END, "scoring the held-out images")
-    classes = names_of_outputs(images.classes, outputs)
     with stoppable(model, reporter):
         probabilities = work.probabilities(model, compute, progress.part, images.test)
-    metrics, report = scores.classification(images.labels[images.test], probabilities, classes)
-    report["samples"] = samples.save(out, images, probabilities, classes)
+    metrics, report = scores.classification(images.labels[images.test], probabilities, images.classes)
+    report["samples"] = samples.save(out, images, probabilities, images.classes)
     metrics |= {
         "training_time": progress.seconds,
         "epochs": float(progress.epoch),
@@ -87,7 +87,7 @@ def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) 
         "backend": compute.backend,
         "device": compute.name,
         "task": "image_classification",
-        "classes": classes,
+        "classes": images.classes,
         "image_size": images.size,
         "architecture": architecture(config, outputs, small=small),
         "config": config.as_kept(),
@@ -115,15 +115,18 @@ def load(folder: Path, manifest: Mapping[str, Any]) -> ImagePredictor:
     """The model that `train` saved. Raises ModelProblem."""
     compute = device.choose()
     model = store.load(folder, manifest, build).to(compute.device)
-    size = int(manifest["image_size"])
+    try:
+        size, classes = int(manifest["image_size"]), [str(name) for name in manifest["classes"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelProblem("The model's manifest is damaged.") from error
 
     def logits(images: np.ndarray) -> np.ndarray:
         batch = channels_first(middle(images, size)).to(compute.device)
         with torch.inference_mode(), compute.autocast():
-            found: np.ndarray = model(normalised(batch)).float().cpu().numpy()
+            found: np.ndarray = model(normalised(batch))[:, : len(classes)].float().cpu().numpy()
         return found
 
-    return ImagePredictor(logits, manifest["classes"], size)
+    return ImagePredictor(logits, classes, size)
 
 
 # --- Model -----------------------------------------------------------------------------------------------------------

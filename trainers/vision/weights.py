@@ -9,6 +9,9 @@ from torch import nn
 
 from trainers.protocol import ConfigProblem, Reporter
 
+SAFE_LOADER = (2, 6)  # torch before it runs code from files even with `weights_only` (CVE-2025-32434)
+_TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
+
 
 def start_from(model: nn.Module, path: Path, reporter: Reporter) -> None:
     """Put a file's tensors into the model. A last layer of another number of classes stays new, and so does a first
@@ -20,7 +23,8 @@ def start_from(model: nn.Module, path: Path, reporter: Reporter) -> None:
     given = _read(path)
     wanted = model.state_dict()
     fitting = {name: tensor for name, tensor in given.items() if name in wanted and tensor.shape == wanted[name].shape}
-    missing = [name for name in wanted if name not in given]
+    # Files from before torch 0.4 do not count a batch norm's batches.
+    missing = [name for name in wanted if name not in given and not name.endswith(".num_batches_tracked")]
     unknown = [name for name in given if name not in wanted]
     odd = [name for name in wanted if name in given and name not in fitting]
     head = str(model.head)
@@ -37,6 +41,11 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
+        if _TORCH < SAFE_LOADER:
+            raise _problem(
+                f"must be .safetensors here: only from torch {SAFE_LOADER[0]}.{SAFE_LOADER[1]} on is "
+                "another file of weights read without running what may be in it."
+            )
         # Tensors and plain containers only: nothing in the file is executed.
         given = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

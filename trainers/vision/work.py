@@ -28,7 +28,10 @@ def normalised(images: torch.Tensor) -> torch.Tensor:
 
 
 class ImageWork:
-    """`trainers.deep.loop.Work` for images. `train` and `held_out` are places in `pixels` and `labels`."""
+    """`trainers.deep.loop.Work` for images. `train` and `held_out` are places in `pixels` and `labels`.
+
+    Of the model's outputs, only the first `known` are ever chosen among: of the others it has seen no example.
+    """
 
     unit = "images"
     least_part = 2  # batch norms learn nothing from one
@@ -47,6 +50,7 @@ class ImageWork:
         class_weights: np.ndarray | None,
         label_smoothing: float,
         seed: int,
+        known: int | None = None,
     ) -> None:
         self.model = model
         self.items = len(train)
@@ -56,6 +60,7 @@ class ImageWork:
         self._weights = None if class_weights is None else torch.from_numpy(class_weights).float()
         self._label_smoothing = label_smoothing
         self._seed = seed
+        self._known = known
 
     def load(self, indices: Sequence[int], epoch: int) -> Batch:
         places = self._train[list(indices)]
@@ -87,7 +92,7 @@ class ImageWork:
         }
 
     def probabilities(self, model: nn.Module, compute: Compute, batch_size: int, places: np.ndarray) -> np.ndarray:
-        """(n, classes) for the images at these places, unchanged."""
+        """(n, known classes) for the images at these places, unchanged."""
         found = []
         size = self._augmentation.size
         with torch.inference_mode():
@@ -95,5 +100,5 @@ class ImageWork:
                 images = channels_first(middle(self._pixels[places[begin : begin + batch_size]], size))
                 with compute.autocast():
                     logits = model(normalised(images.to(compute.device)))
-                found.append(logits.float().softmax(dim=1).cpu().numpy())
+                found.append(logits[:, : self._known].float().softmax(dim=1).cpu().numpy())
         return np.concatenate(found)

@@ -138,3 +138,45 @@ def test_a_file_that_is_not_weights_alone_is_refused_and_not_run(
     with pytest.raises(ConfigProblem, match="weights"):
         start_from(Small(2), path, recorder)
     assert not Path("/tmp/evil-was-here").exists()
+
+
+def test_an_old_torch_reads_safetensors_only(
+    tmp_path: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.vision.weights._TORCH", (2, 1))
+    torch.save(Small(9).state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(ConfigProblem, match="must be .safetensors here"):
+        start_from(Small(2), tmp_path / "weights.pth", recorder)
+
+
+def test_a_whole_published_state_dict_is_started_from(tmp_path: Path, recorder: Recorder) -> None:
+    """torchvision's ResNet-18 for ImageNet's thousand classes, into one for two: all but its last layer is taken."""
+    with torch.device("meta"):
+        names = ResNet(18, 1000, small=False).state_dict()
+    published = {
+        name: torch.full(tuple(each.shape), 0.5)
+        for name, each in names.items()
+        if not name.endswith("num_batches_tracked")  # as in the oldest files
+    }
+    torch.save(published, tmp_path / "resnet18-f37072fd.pth")
+    model = ResNet(18, 2, small=False)
+    start_from(model, tmp_path / "resnet18-f37072fd.pth", recorder)
+    taken = [
+        name for name, each in model.state_dict().items() if name in published and torch.equal(each, published[name])
+    ]
+    assert len(taken) == len(published) - 2
+    assert "new: fc.weight, fc.bias" in recorder.text()
+
+
+def test_networks_for_small_images_take_all_that_fits(tmp_path: Path, recorder: Recorder) -> None:
+    save_file(ResNet(18, 1000, small=False).state_dict(), tmp_path / "resnet18.safetensors")
+    start_from(ResNet(18, 2, small=True), tmp_path / "resnet18.safetensors", recorder)
+    assert "new: conv1.weight, fc.weight, fc.bias" in recorder.text()
+
+
+def test_weights_of_another_depth_are_refused(tmp_path: Path, recorder: Recorder) -> None:
+    with torch.device("meta"):
+        names = ResNet(34, 2, small=True).state_dict()
+    save_file({name: torch.zeros(tuple(each.shape)) for name, each in names.items()}, tmp_path / "34.safetensors")
+    with pytest.raises(ConfigProblem, match="is no file of this network's weights"):
+        start_from(ResNet(18, 2, small=True), tmp_path / "34.safetensors", recorder)
