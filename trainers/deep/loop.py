@@ -321,6 +321,7 @@ class _Loop:
         if not self.config.compile:
             return model
         self.reporter.log("INFO", "compiling the model; the first step takes long")
+        torch._dynamo.config.suppress_errors = True  # what cannot be compiled here runs as it is
         compiled: nn.Module = torch.compile(model)
         return compiled
 

@@ -175,6 +175,68 @@ def test_the_best_epoch_is_kept(recorder: Recorder) -> None:
     assert torch.equal(weights(work), work.best)
 
 
+def test_a_score_that_is_no_number_gives_way_to_any_number() -> None:
+    progress = loop.Progress()
+    found = [
+        progress.end_epoch({"loss": value}, watched="loss", higher_is_better=False)
+        for value in (math.nan, 5.0, math.nan, 7.0, 4.0)
+    ]
+    assert found == [True, True, False, False, True]
+
+
+def test_it_stops_while_it_evaluates_and_goes_on_with_the_evaluation(tmp_path: Path) -> None:
+    class Evaluated(Spirals):
+        passes = 0
+
+        def evaluate(self, model: nn.Module, compute: device.Compute, batch_size: int) -> dict[str, float]:
+            for _ in range(3):
+                self.passes += 1
+                found = super().evaluate(model, compute, batch_size)
+            return found
+
+    class StoppedInEvaluation(Recorder):
+        def should_stop(self) -> bool:
+            return one.passes == 5
+
+    whole = Recorder(tmp_path / "whole")
+    device.seed_everything(6)
+    trained(whole, Evaluated())
+    device.seed_everything(6)
+    one = Evaluated()
+    first = StoppedInEvaluation(tmp_path / "parts")
+    with pytest.raises(Stopped):
+        trained(first, one)
+    assert one.passes == 5, "the second evaluation was broken off in its second of three passes"
+    second = Recorder(tmp_path / "parts")
+    progress, _ = trained(second, Evaluated())
+    assert "resumed in epoch 2 after step 12 of 24" in second.text()
+    assert [len(each.steps("val_accuracy")) for each in (first, second)] == [1, 3]
+    assert len(progress.history) == 4
+    assert curve(first, second) == pytest.approx(curve(whole), abs=1e-5)
+
+
+def test_processes_that_load_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone, helped = Recorder(tmp_path / "alone"), Recorder(tmp_path / "helped")
+    trained(alone, epochs=2)
+    monkeypatch.setattr(loop, "loader_processes", lambda items: 2)
+    trained(helped, epochs=2)
+    assert curve(helped) == curve(alone)
+
+
+@pytest.mark.full
+def test_a_compiled_model_learns_the_same(tmp_path: Path) -> None:
+    plain, compiled = Recorder(tmp_path / "plain"), Recorder(tmp_path / "compiled")
+    one, two = Spirals(), Spirals()
+    for work in (one, two):
+        work.model[2] = nn.Identity()  # compiled, a dropout draws other numbers
+    two.model.load_state_dict(one.model.state_dict())
+    trained(plain, one, epochs=1)
+    trained(compiled, two, epochs=1, compile=True)
+    assert "compiling the model" in compiled.text()
+    assert curve(compiled) == pytest.approx(curve(plain), abs=1e-4)
+    assert set(two.model.state_dict()) == set(one.model.state_dict())
+
+
 def test_it_stops_early_without_a_better_epoch(recorder: Recorder) -> None:
     class Level(Spirals):
         def evaluate(self, model: nn.Module, compute: device.Compute, batch_size: int) -> dict[str, float]:
