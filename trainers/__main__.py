@@ -68,9 +68,9 @@ def main(arguments: list[str]) -> int:
 
 
 def _train(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m trainers", description="Train a model from a table.")
+    parser = argparse.ArgumentParser(prog="python -m trainers", description="Train a model.")
     parser.add_argument("model_type", help=f"{', '.join(registry.TRAINERS)}; or: predict MODEL_DIR --data FILE")
-    parser.add_argument("--data", required=True, type=Path, help="CSV or Parquet file, or a folder of them")
+    parser.add_argument("--data", required=True, type=Path, help="a file, or a folder of files")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a hyperparameter")
     parser.add_argument("--target", help="the column to predict (the last one if left out)")
     parser.add_argument("--out", type=Path, help="folder for the model (./model-<model type> if left out)")

@@ -12,7 +12,6 @@ import contextlib
 import ctypes
 import json
 import os
-import secrets
 import select
 import signal
 import socket
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.configs.deep import DeepConfig
+from trainers.deep.seed import seed_of
 from trainers.protocol import (
     ConfigProblem,
     DataProblem,
@@ -63,8 +63,7 @@ def train(model_type: str, config: DeepConfig, data_path: Path, out: Path, repor
         Stopped: it was asked to; what could be kept lies in the checkpoint.
         RuntimeError: a process ended without telling why, or in an unforeseen way.
     """
-    if config.random_state is None:
-        config = config.model_copy(update={"random_state": secrets.randbelow(2**32)})
+    config = config.model_copy(update={"random_state": seed_of(config.random_state, reporter)})
     machines = f" on each of {config.num_nodes} machines" if config.num_nodes > 1 else ""
     reporter.log("INFO", f"{config.num_gpus} processes{machines} share every batch")
     largest: int | None = None

@@ -1,6 +1,5 @@
 """`resnet`, `vgg`, `alexnet`: image classification in plain torch."""
 
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from trainers.deep import device, scores, store
 from trainers.deep.classes import class_weights
 from trainers.deep.loop import fit, stoppable
 from trainers.deep.progress import END
+from trainers.deep.seed import seed_of
 from trainers.protocol import ModelProblem, Reporter, TrainResult
 from trainers.vision import samples
 from trainers.vision.alexnet import AlexNet
@@ -33,7 +33,7 @@ MODEL_TYPES: dict[type[VisionConfig], str] = {ResNetConfig: "resnet", VGGConfig:
 def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) -> TrainResult:
     """Train on the images at `data_path`; the model goes to `out`. Raises TrainerError, Stopped."""
     compute = device.choose(config.device, config.precision)
-    seed = config.random_state if config.random_state is not None else secrets.randbelow(2**32)
+    seed = seed_of(config.random_state, reporter)
     reporter.log("INFO", f"computes on {compute.name}, seed {seed}")
 
     # Data
