@@ -7,12 +7,13 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from automl_site.admin import TruthAdmin, act_on_each, shortened
 from automl_site.errors import Conflict
 from jobs.models import Attempt, Job, JobLogLine, Lease, TrainedModel, Worker
 from jobs.selectors.jobs import BULKY, parse_job_id
+from jobs.selectors.queues import routing_table
 from jobs.selectors.scheduling import live_workers, waiting_message
 from jobs.services.artifact_trash import artifact_restore, artifact_trash
 from jobs.services.artifact_uploads import upload_drop
@@ -92,7 +93,17 @@ class JobAdmin(TruthAdmin):
         ("Inference", {"fields": ("model", "input_data_shown", "parameters"), "classes": ("collapse",)}),
         (
             "Routing",
-            {"fields": ("queue", "requires_gpu", "framework_override", "priority", "attempt", "lost_attempts")},
+            {
+                "fields": (
+                    "queue",
+                    "requires_gpu",
+                    "gpus",
+                    "framework_override",
+                    "priority",
+                    "attempt",
+                    "lost_attempts",
+                )
+            },
         ),
         ("Result", {"fields": ("model_public_id", "metrics_shown", "result_shown", "checkpoint_host")}),
         ("Whose", {"fields": ("owner", "project", "run", "parent", "retry_of", "resumes")}),
@@ -202,9 +213,25 @@ class TrainedModelAdmin(TruthAdmin):
 
 @admin.register(Worker)
 class WorkerAdmin(TruthAdmin):
-    list_display = ("name", "kind", "liveness", "queue_names", "host", "pid", "started_at", "heartbeat_at")
+    list_display = (
+        "name",
+        "kind",
+        "liveness",
+        "queue_names",
+        "frameworks",
+        "own_gpus",
+        "host",
+        "pid",
+        "started_at",
+        "heartbeat_at",
+    )
     list_filter = ("kind", "state", "host")
     search_fields = ("name", "host")
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """The list, and under it the document's routing table with who serves each line."""
+        shown = {"routing": routing_table(live_workers()), **(extra_context or {})}
+        return super().changelist_view(request, extra_context=shown)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
         self._live = {worker.pk for worker in live_workers()}
@@ -217,6 +244,15 @@ class WorkerAdmin(TruthAdmin):
     @admin.display(description="queues")
     def queue_names(self, worker: Worker) -> str:
         return ", ".join(worker.queues)
+
+    @admin.display(description="frameworks")
+    def frameworks(self, worker: Worker) -> str:
+        versions = worker.capabilities.get("frameworks", {})
+        return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+    @admin.display(description="GPUs of its own")
+    def own_gpus(self, worker: Worker) -> str:
+        return ", ".join(str(device.get("name")) for device in worker.capabilities.get("devices", ())) or "–"
 
 
 @admin.register(Lease)

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from trainers.configs.checks import check, from_text
+from trainers.configs.keras_vision import EfficientNetConfig, InceptionConfig, MobileNetConfig
 from trainers.configs.logistic_regression import LogisticRegressionConfig
 from trainers.configs.noop import NoopConfig
 from trainers.configs.random_forest import RandomForestConfig
@@ -95,6 +96,30 @@ TRAINERS: dict[str, TrainerInfo] = {
             description="The classic small convolutional network for images: fast.",
             config=AlexNetConfig,
             module="trainers.vision.trainer",
+        ),
+        TrainerInfo(
+            name="inception",
+            framework="tensorflow",
+            title="Inception v3",
+            description="Convolutional network with branches of several sizes, for images of at least 75 pixels.",
+            config=InceptionConfig,
+            module="trainers.keras_vision.trainer",
+        ),
+        TrainerInfo(
+            name="mobilenet",
+            framework="tensorflow",
+            title="MobileNetV3",
+            description="Small, fast network for images, made for phones; small and large.",
+            config=MobileNetConfig,
+            module="trainers.keras_vision.trainer",
+        ),
+        TrainerInfo(
+            name="efficientnet",
+            framework="tensorflow",
+            title="EfficientNet",
+            description="Network for images in sizes from small to very large, EfficientNet-B0 to -B7 and V2.",
+            config=EfficientNetConfig,
+            module="trainers.keras_vision.trainer",
         ),
         TrainerInfo(
             name="gpt",

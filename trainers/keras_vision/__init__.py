@@ -1,0 +1,1 @@
+"""Image classifiers of `keras.applications`, on Keras' TensorFlow or PyTorch backend."""
