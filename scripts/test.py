@@ -11,6 +11,7 @@ arguments (after `--`) only one part runs: pytest, with these, on one database.
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -55,6 +56,7 @@ class Part:
     postgres: bool = False
     status: int = -1
     seconds: float = 0.0
+    cpu_seconds: float = 0.0  # of all its processes: unlike the time, the same on a machine that does other things too
     counts: dict[str, int] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
 
@@ -94,16 +96,21 @@ def run(part: Part) -> None:
     if part.postgres:
         command = [sys.executable, str(ROOT / "scripts" / "with_postgres.py"), *command]
     environment = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
-    started = time.monotonic()
+    started, cpu_before = time.monotonic(), cpu_of_children()
     # What the tests leave behind goes with this folder. Others may pass through it: PostgreSQL does not run as root.
     with tempfile.TemporaryDirectory(prefix="automl-tests-", ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o711)  # noqa: S103 (passing through, not looking in)
         part.status = subprocess.run(command, cwd=ROOT, env={**environment, "TMPDIR": folder}).returncode
-    part.seconds = time.monotonic() - started
+    part.seconds, part.cpu_seconds = time.monotonic() - started, cpu_of_children() - cpu_before
     if report.exists():
         read_report(part, report)
     if part.status == PYTEST_NO_TESTS:
         print("No test was selected. Is the expression or the path right?", file=sys.stderr)
+
+
+def cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def read_report(part: Part, report: Path) -> None:
@@ -126,7 +133,7 @@ def summarise(suite: list[Part]) -> int:
     for part in suite:
         counts = ", ".join(f"{number} {name}" for name, number in part.counts.items()) or "no report"
         verdict = "ok    " if part.status == 0 else f"FAILED (exit status {part.status})"
-        print(f"{verdict} {part.name:<18} {counts}  {part.seconds:.0f} s")
+        print(f"{verdict} {part.name:<18} {counts}  {part.seconds:.0f} s ({part.cpu_seconds:.0f} s of processor)")
     for part in suite:
         for line in part.skipped:
             print(f"skipped in {part.name}: {line}")

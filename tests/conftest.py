@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db import connection
 
 from automl_site import valkey
+from tests import migrated
 
 # A shell's background job ignores Ctrl-C, and so would all that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -66,6 +67,29 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
+def migrated_cache(pytestconfig: pytest.Config) -> Path:
+    """Where migrated SQLite files are kept for all test processes and the next runs."""
+    return pytestconfig.cache.mkdir("migrated")
+
+
+@pytest.fixture(scope="session")
+def django_db_keepdb(django_db_keepdb: bool) -> bool:
+    """On SQLite the database lies there already: `django_db_modify_db_settings` has put it there."""
+    return django_db_keepdb or connection.vendor == "sqlite"
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, migrated_cache: Path) -> None:
+    """A test database is a copy of a migrated one, in which nothing is left to migrate."""
+    of_tests = connection.settings_dict["TEST"]
+    of_tests["MIGRATE"] = False
+    if connection.vendor == "sqlite":
+        migrated.lay_migrated(Path(of_tests["NAME"]), cache=migrated_cache)
+    else:
+        of_tests["TEMPLATE"] = migrated.migrated_template()
+
+
+@pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
     """The test database; what its threads' connections hold open ends before it is dropped."""
     yield
@@ -99,15 +123,17 @@ def _valkey_server() -> Iterator[None]:
     server.wait()
 
 
+@pytest.fixture(scope="session")
+def _redis_to_empty(_valkey_server: None) -> redis.Redis:
+    """One connection for all tests: to make one takes longer than to empty what is empty."""
+    return redis.Redis.from_url(settings.REDIS_URL)
+
+
 @pytest.fixture(autouse=True)
-def _redis(request: pytest.FixtureRequest) -> Iterator[None]:
+def _redis(request: pytest.FixtureRequest) -> None:
     """Every test that touches the database has a Redis of its own process, emptied before it."""
-    if not ({"db", "transactional_db", "redis_client"} & set(request.fixturenames)):
-        yield
-        return
-    request.getfixturevalue("_valkey_server")
-    redis.Redis.from_url(settings.REDIS_URL).flushall()
-    yield
+    if not {"db", "transactional_db", "redis_client"}.isdisjoint(request.fixturenames):
+        request.getfixturevalue("_redis_to_empty").flushall()
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import wait_until
+from tests.migrated import lay_migrated
 from tests.recovery.up import Up
 
 pytestmark = pytest.mark.recovery
@@ -69,8 +70,11 @@ class Relay:
 
 
 @pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
-    up = Up(tmp_path_factory.mktemp("up") / "data")
+def real(tmp_path_factory: pytest.TempPathFactory, migrated_cache: Path) -> Iterator[Up]:
+    data = tmp_path_factory.mktemp("up") / "data"
+    data.mkdir()
+    lay_migrated(data / "db.sqlite3", cache=migrated_cache)
+    up = Up(data)
     try:
         up.ready().post("/auth/register", {"email": "a@example.com", "username": "ann", "password": "password"})
         yield up
@@ -207,3 +211,32 @@ def test_a_large_file_goes_on_after_the_line_was_cut_in_its_middle(
         ("again.bin", digest),
         ("checkpoints/model é.bin", digest),
     ]
+
+
+def test_a_job_is_trained_used_cancelled_and_listed(real: Up, relay: Relay) -> None:
+    from ai_job_client import AIJobClient, ValidationFailed
+
+    (real.data / "files" / "x.csv").write_text("a,b\n1,2\n")
+    key = real.post("/v1/auth/token", {"username": "ann", "password": "password"})["api_key"]
+    client = AIJobClient(relay.url, api_key=key)
+    assert client.health()["status"] == "healthy"
+    told: list[Any] = []
+
+    def tell(status: Any) -> None:
+        told.append(status)
+        relay.lose = 1 if len(told) == 1 else 0  # the next answer never comes
+
+    model = client.train("sleeper", "x.csv", hyperparameters={"seconds": 0.4, "steps": 4}, on_progress=tell)
+    assert model.framework == "sklearn" and model.model_path == f"/models/{model.model_id}"
+    progress = [status["progress"] for status in told]
+    assert progress == sorted(progress) and progress[-1] == 1.0
+    assert [each.value for each in client.predict(model.model_id, "1,2").predictions] == [0.0]
+
+    job = client.submit_training_job("sleeper", "x.csv", hyperparameters={"seconds": 60.0, "steps": 600})
+    assert client.cancel_job(job["job_id"])["status"] == "cancelled"
+    assert client.cancel_job(job["job_id"])["status"] == "cancelled"
+    assert client.wait_for_completion(job["job_id"])["error"] == "Job cancelled by user"
+    states = {each["job_id"]: each["status"] for each in client.iter_jobs()}
+    assert (states[model.job_id], states[job["job_id"]]) == ("completed", "cancelled")
+    with pytest.raises(ValidationFailed, match="seconds"):
+        client.submit_training_job("sleeper", "x.csv", hyperparameters={"seconds": -1.0})

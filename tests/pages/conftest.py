@@ -259,7 +259,9 @@ def look(page: Page, axe: Callable[..., None], fits_width: Callable[[Page], None
 
 
 @pytest.fixture(scope="session")
-def database(request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+def database(
+    request: pytest.FixtureRequest, django_db_setup: None, django_db_keepdb: bool, django_db_blocker: Any
+) -> Iterator[None]:
     """The test database, for what writes to it for good, since other processes read it.
 
     pytest-django makes it only where a test that was selected asks for it by a mark or fixture of its own, and those
@@ -269,7 +271,7 @@ def database(request: pytest.FixtureRequest, django_db_setup: None, django_db_bl
         if any(map(asks_for_database, request.session.items)):
             yield
             return
-        made = setup_databases(verbosity=0, interactive=False)
+        made = setup_databases(verbosity=0, interactive=False, keepdb=django_db_keepdb)
         yield
         teardown_databases(made, verbosity=0)
 

@@ -6,7 +6,6 @@ Periods are a sixth of the real ones, in tests marked `real_periods` the real on
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -29,15 +28,9 @@ from jobs.selectors.jobs import log_lines
 from jobs.services.submission import training_submit
 from jobs.workspace import workspace
 from tests.conftest import wait_until
-from tests.recovery.up import (
-    ROOT,
-    SCALED,
-    START_SECONDS,
-    WITH_FRAMEWORKS,
-    WITHOUT_FRAMEWORKS,
-    Up,
-    outside_the_tests,
-)
+from tests.migrated import lay_migrated
+from tests.outside import ROOT
+from tests.recovery.up import SCALED, START_SECONDS, WITH_FRAMEWORKS, WITHOUT_FRAMEWORKS, Up
 from tracking import live
 from tracking.models import User
 
@@ -236,17 +229,8 @@ def platform(
     live.close()
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The database of a data folder that was used before: to make it anew would take most of each start."""
-    folder = tmp_path_factory.mktemp("migrated")
-    command = [sys.executable, str(ROOT / "manage.py"), "migrate", "--verbosity", "0"]
-    subprocess.run(command, env={**outside_the_tests(), "AUTOML_DATA": str(folder)}, check=True)
-    return folder / "db.sqlite3"
-
-
 @pytest.fixture
-def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., Up]]:
+def start(tmp_path: Path, migrated_cache: Path) -> Iterator[Callable[..., Up]]:
     """start("name", *arguments, **environment) -> Up; all are stopped at the end. `fresh`: in an empty folder."""
     started: list[Up] = []
 
@@ -254,7 +238,7 @@ def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Callable[.
         data = tmp_path / name
         if not fresh and not data.exists():
             data.mkdir()
-            shutil.copy(request.getfixturevalue("migrated"), data)
+            lay_migrated(data / "db.sqlite3", cache=migrated_cache)
         started.append(Up(data, *arguments, **environment))
         return started[-1]
 

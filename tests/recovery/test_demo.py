@@ -10,7 +10,8 @@ import psutil
 import pytest
 
 from tests.conftest import wait_until
-from tests.recovery.up import ROOT, gone, outside_the_tests
+from tests.outside import ROOT, outside_the_tests
+from tests.recovery.up import gone
 
 pytestmark = [pytest.mark.recovery, pytest.mark.full]
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import wait_until
+from tests.outside import ROOT, outside_the_tests
 from tests.recovery.test_ingest import UNLIMITED, kept_under_load
-from tests.recovery.up import ROOT, START_SECONDS, Up, outside_the_tests
+from tests.recovery.up import START_SECONDS, Up
 
 pytestmark = [pytest.mark.recovery, pytest.mark.full]
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import urllib.request
@@ -12,8 +11,8 @@ from typing import Any
 import psutil
 
 from tests.conftest import wait_until
+from tests.outside import ROOT, outside_the_tests
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 SCALED = {
     "AUTOML_HEARTBEAT": "0.4",
     "AUTOML_CLAIM_CHECK": "0.15",
@@ -26,20 +25,21 @@ START_SECONDS = 120.0  # Django and the frameworks, imported on a busy machine
 # Scaled-down workers import no framework: most of their start would go there, and the sleeper uses none.
 WITHOUT_FRAMEWORKS = {"AUTOML_TEST_TRAINERS": "only"}
 WITH_FRAMEWORKS = {"AUTOML_TEST_TRAINERS": "1"}
-SERVICES = ("DATABASE_URL", "REDIS_URL", "STORAGE_URL", "SECRET_KEY")
 
 
-def outside_the_tests() -> dict[str, str]:
-    """The environment of a user's shell: nothing that the tests set."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("AUTOML_") and k not in SERVICES}
-    return {**clean, "DJANGO_SETTINGS_MODULE": "automl_site.settings"}
+ONE_FRAMEWORK = ("--queues", "sklearn,sklearn-inference")
 
 
 class Up:
-    """One `manage.py up`, in a session of its own. Its workers import no framework unless the environment says so."""
+    """One `manage.py up`, in a session of its own. Its workers import no framework unless the environment says so.
+
+    There are those of one framework only; `"--queues", ""` among the arguments starts all.
+    """
 
     def __init__(self, data: Path, *arguments: str, **environment: str) -> None:
         self.data = data
+        if "--queues" not in arguments:
+            arguments = (*arguments, *ONE_FRAMEWORK)
         self.log = data.parent / f"{len(list(data.parent.glob('*.log')))}.log"
         with self.log.open("wb") as sink:
             self.process = subprocess.Popen(
