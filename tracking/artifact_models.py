@@ -71,17 +71,23 @@ class ArtifactUpload(models.Model):
 
     `received_bytes` grows piece by piece and is the offset at which the next one begins. An upload whose run is gone,
     or that nobody has gone on with for a day, is cleared away with its pieces.
+
+    A large file is put together while nobody waits for an answer: `assembled_at` is the sign of life of the process
+    that is at it, and its outcome is the `artifact`, or the `refusal` (code, message, errors), until it was told.
     """
 
     public_id = models.CharField(max_length=32, unique=True, default=new_upload_id, editable=False)
     run = models.ForeignKey("tracking.Run", null=True, on_delete=models.SET_NULL, related_name="uploads")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     path = models.CharField(max_length=500)
-    sha256 = models.CharField(max_length=64)
+    sha256 = models.CharField(max_length=64, blank=True)  # "": the sender announced none
     size_bytes = models.BigIntegerField()
     received_bytes = models.BigIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     touched_at = models.DateTimeField(auto_now_add=True, db_index=True)  # when a piece came last
+    assembled_at = models.DateTimeField(null=True, editable=False)
+    artifact = models.ForeignKey(Artifact, null=True, on_delete=models.CASCADE, related_name="+", editable=False)
+    refusal = models.JSONField(default=dict, editable=False)
 
     objects = RunScopedQuerySet.as_manager()
 

@@ -28,6 +28,7 @@ from jobs.services.artifact_uploads import (
 from tracking.models import ArtifactUpload
 
 OFFSET_HEADER = "Upload-Offset"
+ASK_AGAIN = 1  # seconds after which a large file may have been put together
 UPLOAD_IN = {"path": ARTIFACT["path"], "size": 52_428_800, "sha256": ARTIFACT["sha256"]}
 UPLOAD = {
     "id": "5f0c8a5e9f1b4c0d8e7a6b5c4d3e2f1a",
@@ -43,7 +44,12 @@ UPLOAD = {
 class TrackingUploadIn(StrictSerializer):
     path = StrictCharField(max_length=500, trim_whitespace=False)
     size = serializers.IntegerField(min_value=0, max_value=2**53, help_text="Of the whole file, in bytes.")
-    sha256 = StrictCharField(min_length=64, max_length=64, help_text="Of the whole file, in hex.")
+    sha256 = StrictCharField(
+        min_length=64,
+        max_length=64,
+        required=False,
+        help_text="Of the whole file, in hex; checked. Without it each call begins an upload: go on with it by its id.",
+    )
 
 
 class TrackingUploadOut(serializers.ModelSerializer):
@@ -113,10 +119,23 @@ class UploadViewSet(FormsMixin, ViewSet):
         )
         return _answer(upload)
 
-    @extend_schema(request=None, responses={201: TrackingArtifactOut}, examples=[answered(ARTIFACT, "201")])
+    @extend_schema(
+        request=None,
+        responses={201: TrackingArtifactOut, 202: TrackingUploadOut},
+        examples=[answered(ARTIFACT, "201"), answered(UPLOAD, "202")],
+    )
     def complete(self, request: Request, run_id: str, upload_id: str) -> Response:
-        """Check the whole against its digest and make it the run's file; the upload is gone then."""
-        file, made = upload_complete(user=request.user, run_id=int(run_id), upload_id=upload_id)
+        """Check the whole against its digest and make it the run's file; the upload is gone then.
+
+        202: a large file is still being read; ask again after `Retry-After` seconds.
+        """
+        known = {"user": request.user, "run_id": int(run_id), "upload_id": upload_id}
+        done = upload_complete(**known)
+        if done is None:
+            answer = _answer(upload_get(**known), status=202)
+            answer["Retry-After"] = str(ASK_AGAIN)
+            return answer
+        file, made = done
         return Response(TrackingArtifactOut(file).data, status=201 if made else 200)
 
     @extend_schema(responses={204: None})

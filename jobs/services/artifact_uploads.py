@@ -4,22 +4,21 @@ A piece is a file of the storage until all are there: any machine may take the n
 it has come, and grows by a conditional update: of two that send the same piece one is told to look again.
 """
 
-import io
 import secrets
-from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import partial
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from automl_site.errors import InvalidSpec, NotFound, StorageError, TooLarge
+from automl_site.errors import InvalidSpec, NotFound, TooLarge
 from datasets_app.storage import get_storage
 from datasets_app.storage.staging import staged
-from jobs.services.artifacts import artifact_put, checked_digest, checked_path, delete_keys, refuse_over_quota
+from jobs.services import artifact_assembly
+from jobs.services.artifacts import checked_digest, checked_path, delete_keys, refuse_over_quota
 from tracking.models import Artifact, ArtifactPiece, ArtifactUpload, User
 from tracking.selectors.runs import run_to_change
 
@@ -30,8 +29,10 @@ KEPT = timedelta(days=1)  # after the last piece
 UPLOADS_A_SWEEP = 50
 
 
-def upload_begin(*, user: User, run_id: int, path: str, size: int, sha256: str) -> tuple[ArtifactUpload, bool]:
+def upload_begin(*, user: User, run_id: int, path: str, size: int, sha256: str = "") -> tuple[ArtifactUpload, bool]:
     """An upload of `size` bytes with that digest; whether it was begun now. One begun before is gone on with.
+
+    Without a digest ("", from who cannot read a file twice) each call begins an upload: go on with it by its id.
 
     Raises:
         NotFound, Forbidden: `user` may not see or not change the run.
@@ -45,10 +46,11 @@ def upload_begin(*, user: User, run_id: int, path: str, size: int, sha256: str) 
             f"The file has {size:,} bytes; at most {settings.MAX_UPLOAD_BYTES:,} are taken.",
             details={"max_bytes": settings.MAX_UPLOAD_BYTES, "size_bytes": size},
         )
-    open_ones = ArtifactUpload.objects.filter(run=run)
-    begun = open_ones.filter(created_by=user, path=path, size_bytes=size, sha256=sha256).first()
-    if begun is not None:
-        return begun, False
+    open_ones = ArtifactUpload.objects.filter(run=run, artifact=None)
+    if sha256:
+        begun = open_ones.filter(created_by=user, path=path, size_bytes=size, sha256=sha256).first()
+        if begun is not None:
+            return begun, False
     if open_ones.count() >= MAX_OPEN:
         raise InvalidSpec(f"{MAX_OPEN} uploads of this run are open; finish or delete some of them first.")
     refuse_over_quota(run.project_id, size)
@@ -120,8 +122,10 @@ def _append(upload: ArtifactUpload, offset: int, size: int, key: str) -> bool:
     return True
 
 
-def upload_complete(*, user: User, run_id: int, upload_id: str) -> tuple[Artifact, bool]:
+def upload_complete(*, user: User, run_id: int, upload_id: str) -> tuple[Artifact, bool] | None:
     """Make the pieces the run's file; the file, and whether this made a new version. The upload is gone then.
+
+    None: a large file is still being put together. Who asks again is told the outcome.
 
     Raises:
         InvalidSpec: bytes are missing (errors.offset); all are there, but they are others than were announced: the
@@ -130,24 +134,15 @@ def upload_complete(*, user: User, run_id: int, upload_id: str) -> tuple[Artifac
     """
     upload = upload_get(user=user, run_id=run_id, upload_id=upload_id)
     _refuse_offset(upload, upload.size_bytes)
-    keys = list(upload.pieces.order_by("offset").values_list("key", flat=True))
     try:
-        with _Joined(keys) as whole:
-            put = artifact_put(
-                user=user,
-                run_id=run_id,
-                path=upload.path,
-                file=cast(BinaryIO, whole),
-                size=upload.size_bytes,
-                sha256=upload.sha256,
-                reserved=upload.size_bytes,
-            )
+        file = artifact_assembly.assembled(user=user, upload=upload)
     except InvalidSpec as error:
         if "sha256" in error.errors:
             _remove(upload)
         raise
-    _remove(upload)
-    return put
+    if file is not None:
+        _remove(upload)
+    return file
 
 
 def upload_cancel(*, user: User, run_id: int, upload_id: str) -> None:
@@ -192,34 +187,3 @@ def _refuse_offset(upload: ArtifactUpload, offset: int) -> None:
             },
             details={"offset": upload.received_bytes},
         )
-
-
-class _Joined(io.RawIOBase):
-    """Files of the storage, read one after the other as one."""
-
-    def __init__(self, keys: Sequence[str]) -> None:
-        self._files = self._open(keys)
-        self._file = next(self._files, None)
-
-    def _open(self, keys: Sequence[str]) -> Iterator[BinaryIO]:
-        for key in keys:
-            try:
-                file = get_storage().open(key)
-            except FileNotFoundError:
-                raise StorageError from None
-            with file:
-                yield file
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        while self._file is not None:
-            if count := self._file.readinto(buffer):  # type: ignore[attr-defined]
-                return int(count)
-            self._file = next(self._files, None)
-        return 0
-
-    def close(self) -> None:
-        self._files.close()  # type: ignore[attr-defined]
-        super().close()

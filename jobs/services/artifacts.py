@@ -128,7 +128,8 @@ def refuse_over_quota(project_id: int, size: int) -> None:
     if not quota:
         return
     kept = ArtifactBlob.objects.filter(project_id=project_id).aggregate(used=Sum("size_bytes"))["used"] or 0
-    coming = ArtifactUpload.objects.filter(run__project_id=project_id).aggregate(used=Sum("size_bytes"))["used"] or 0
+    uploads = ArtifactUpload.objects.filter(run__project_id=project_id, artifact=None)
+    coming = uploads.aggregate(used=Sum("size_bytes"))["used"] or 0
     used = kept + coming
     if used + size > quota:
         raise TooLarge(

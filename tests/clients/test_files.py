@@ -19,6 +19,7 @@ def _small_and_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ai_manager.calls.DIRECT_BYTES", 2000)
     monkeypatch.setattr("ai_manager.calls._LINKED_BYTES", 100)
     monkeypatch.setattr("ai_manager.calls.PIECE_BYTES", 1000)
+    monkeypatch.setattr("ai_manager.calls.COMPLETE_POLL_SECONDS", 0.02)
     monkeypatch.setattr("ai_manager.files._POLL_SECONDS", 0.02)
     monkeypatch.setattr("ai_manager.files.FIRST_BACKOFF", 0.02)
     monkeypatch.setattr("ai_manager.files.LAST_BACKOFF", 0.1)
@@ -148,6 +149,17 @@ def test_a_lost_answer_to_the_last_call_is_no_failure(
         run.log_artifact(source)
     assert server.state.files == {(1, "model.bin"): source.read_bytes()}
     assert left(tmp_path) == []
+
+
+def test_a_file_that_the_server_still_reads_is_asked_for_until_it_is_there(
+    server: TrackingServer, manager: Any, file: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = file(size=3000)
+    server.state.assembling = 2
+    with manager.run() as run:
+        run.log_artifact(source)
+    assert server.state.files == {(1, "model.bin"): source.read_bytes()}
+    assert (server.state.assembling, left(tmp_path)) == (0, [])
 
 
 def test_points_do_not_wait_for_a_file(server: TrackingServer, manager: Any, file: Callable[..., Path]) -> None:

@@ -9,11 +9,13 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from automl_site.errors import Forbidden, InvalidSpec, NotFound, TooLarge
+from automl_site.errors import Forbidden, InvalidSpec, NotFound, StorageError, TooLarge
 from datasets_app.storage import get_storage
+from jobs.services import artifact_assembly as assembly
 from jobs.services import artifact_uploads as uploads
 from jobs.services.artifact_uploads import upload_append, upload_begin, upload_cancel, upload_complete, upload_sweep
 from jobs.services.artifacts import artifact_put
+from tests.conftest import wait_until
 from tracking.models import Artifact, ArtifactBlob, ArtifactPiece, ArtifactUpload, ProjectMember, Run
 from tracking.services.projects import project_create
 from tracking.services.runs import run_create
@@ -176,6 +178,79 @@ def test_a_run_has_so_many_open_uploads(begin, monkeypatch):
     begin(path="a")
     with pytest.raises(InvalidSpec, match="are open"):
         begin(path="b")
+
+
+def test_without_a_digest_each_order_begins_an_upload_that_goes_on_by_its_id(user, run, begin, append):
+    first, second = begin(sha256=""), begin(sha256="")
+    assert first.pk != second.pk
+    append(append(first, 0, CONTENT[:PIECE]), PIECE, CONTENT[PIECE:])
+    file, made = upload_complete(user=user, run_id=run.pk, upload_id=first.public_id)
+    assert (made, file.blob.sha256) == (True, hashlib.sha256(CONTENT).hexdigest())
+    assert ArtifactUpload.objects.get() == second
+
+
+@pytest.fixture
+def complete(user, run, monkeypatch):
+    """complete(upload) in the way of large files: what it answers at last, or None after one call with `once`."""
+    monkeypatch.setattr(assembly, "AT_ONCE", 10)
+    monkeypatch.setattr(assembly, "PATIENCE", 0.0)
+    monkeypatch.setattr(assembly, "SIGN_OF_LIFE", 0.01)
+    yield lambda upload: upload_complete(user=user, run_id=run.pk, upload_id=upload.public_id)
+    for thread in threading.enumerate():
+        if thread.name == "assembly":
+            thread.join(60)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_large_file_is_put_together_while_nobody_waits(begin, send_all, complete, monkeypatch):
+    upload = begin()
+    send_all(upload)
+    pieces, goes_on, copies = keys(), threading.Event(), []
+    put = assembly.artifact_put
+
+    def slow(**order):
+        copies.append(order)
+        assert goes_on.wait(60)
+        return put(**order)
+
+    monkeypatch.setattr(assembly, "artifact_put", slow)
+    assert complete(upload) is None
+    begun_at = ArtifactUpload.objects.get().assembled_at
+    wait_until(lambda: ArtifactUpload.objects.get().assembled_at > begun_at, what="a sign of life")
+    assert complete(upload) is None
+    goes_on.set()
+    file, made = wait_until(lambda: complete(upload), what="the file")
+    assert (made, len(copies)) == (True, 1)
+    with get_storage().open(file.blob.key) as stored:
+        assert stored.read() == CONTENT
+    assert not ArtifactUpload.objects.exists()
+    assert not any(get_storage().exists(key) for key in pieces)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_hinders_a_large_file_is_told_to_who_asks_next(begin, append, complete, monkeypatch):
+    upload = append(begin(b"x" * 100), 0, b"y" * 100)
+    with monkeypatch.context() as storage_away:
+        storage_away.setattr(assembly, "get_storage", lambda: (_ for _ in ()).throw(StorageError()))
+        with pytest.raises(StorageError):
+            wait_until(lambda: complete(upload), what="the refusal")
+    with pytest.raises(InvalidSpec) as refused:
+        wait_until(lambda: complete(upload), what="the refusal")
+    assert list(refused.value.errors) == ["sha256"]
+    assert not ArtifactUpload.objects.exists()
+    assert not Artifact.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_large_file_whose_process_ended_is_put_together_by_the_next(begin, send_all, complete):
+    upload = begin()
+    send_all(upload)
+    now = timezone.now()
+    ArtifactUpload.objects.update(assembled_at=now)
+    assert complete(upload) is None  # somebody is at it
+    assert not Artifact.objects.exists()
+    ArtifactUpload.objects.update(assembled_at=now - assembly.SILENT)
+    assert wait_until(lambda: complete(upload), what="the file")
 
 
 def test_who_may_not_change_the_run_has_no_upload(make_user, begin, append, run):

@@ -4,7 +4,9 @@ import hashlib
 
 import pytest
 
+from jobs.services import artifact_assembly as assembly
 from jobs.services import artifact_uploads as uploads
+from tests.conftest import wait_until
 from tests.contracts.tracking.conftest import Api
 from tracking.models import Artifact, ArtifactUpload, ProjectMember, Run
 
@@ -46,6 +48,31 @@ def test_a_file_comes_in_pieces(api: Api, place: str) -> None:
     done = api.call("POST", f"{one}/complete")
     assert (done.status, done.body["path"], done.body["sha256"]) == (201, ORDER["path"], ORDER["sha256"])
     assert [api.call(method, one).status for method in ("GET", "DELETE")] == [404, 404]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_large_file_is_answered_when_it_was_read(api: Api, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assembly, "AT_ONCE", 10)
+    monkeypatch.setattr(assembly, "PATIENCE", 0.0)
+    one = f"{place}/{api.call('POST', place, ORDER).body['id']}"
+    api.call("PATCH", one, CONTENT, **{"Upload-Offset": "0"})
+    first = api.call("POST", f"{one}/complete")
+    assert (first.status, first.body["offset"], first.headers["Retry-After"]) == (202, len(CONTENT), "1")
+
+    def is_answered() -> bool:
+        answers.append(api.call("POST", f"{one}/complete"))
+        return answers[-1].status != 202
+
+    answers: list = []
+    wait_until(is_answered, what="the file")
+    assert (answers[-1].status, answers[-1].body["sha256"]) == (201, ORDER["sha256"])
+
+
+def test_an_order_needs_no_digest(api: Api, place: str) -> None:
+    order = {name: ORDER[name] for name in ("path", "size")}
+    begun = [api.call("POST", place, order) for _ in range(2)]
+    assert [(answer.status, answer.body["sha256"]) for answer in begun] == [(201, ""), (201, "")]
+    assert begun[0].body["id"] != begun[1].body["id"]
 
 
 def test_an_upload_is_given_up(api: Api, place: str) -> None:
