@@ -1,10 +1,11 @@
 """Submitting work: everything that can be wrong with an order is found here, before it is queued."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from pydantic import BaseModel
 
 from automl_site.errors import FieldErrors, InvalidSpec
@@ -59,7 +60,7 @@ def training_submit(
     data = paths.resolve(user=user, text=data_path)
     named_files(user=user, config=config)
     estimate = estimated_seconds(kind=Job.Kind.TRAINING, model_type=model_type)
-    with transaction.atomic():
+    with _refused_if_gone(lambda: paths.resolve(user=user, text=data_path)), transaction.atomic():
         project = project_for_submission(user=user, project_id=project_id)
         run = run_create(
             project=project,
@@ -116,7 +117,12 @@ def inference_submit(
     seconds = _timeout(timeout, bound=settings.JOBS["inference_timeout"])
     given = inference_input(user=user, input_data=input_data, task=model.task)
     estimate = estimated_seconds(kind=Job.Kind.INFERENCE, model_type=model.model_type)
-    with transaction.atomic():
+
+    def checked_again() -> None:
+        model_get(user=user, model_id=model_id)
+        inference_input(user=user, input_data=input_data, task=model.task)
+
+    with _refused_if_gone(checked_again), transaction.atomic():
         job = Job.objects.create(
             kind=Job.Kind.INFERENCE,
             contract=contract,
@@ -133,6 +139,16 @@ def inference_submit(
         )
         queue.wake_on_commit(job.queue)
     return job
+
+
+@contextmanager
+def _refused_if_gone(check: Callable[[], object]) -> Iterator[None]:
+    """Let `check` say in its words what the database says in its own: what the order names was deleted meanwhile."""
+    try:
+        yield
+    except IntegrityError:
+        check()
+        raise
 
 
 def available_model_types() -> list[str]:

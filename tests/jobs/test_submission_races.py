@@ -1,8 +1,11 @@
-"""A job submitted while its project goes into the trash: either the job is first, or the project is gone."""
+"""A job submitted while its project, data or model goes: either the job is first, or the order is refused."""
+
+import io
 
 import pytest
 
-from automl_site.errors import Conflict, NotFound
+from automl_site.errors import Conflict, InvalidSpec, NotFound
+from datasets_app.services import dataset_purge, dataset_trash, dataset_upload
 from jobs.models import Job
 from jobs.services import submission
 from tests.jobs.conftest import TABLE
@@ -62,3 +65,41 @@ def test_a_project_that_is_kept_for_a_job_is_as_it_was(user, table):
         project_trash(user=user, project_id=project.pk)
     before, project = project, Project.objects.get(pk=project.pk)
     assert (project.deleted_at, project.updated_at) == (None, before.updated_at)
+
+
+@pytest.fixture
+def after_the_checks(monkeypatch):
+    """after_the_checks(act): `act` is done once between an order's checks and its transaction."""
+
+    def arrange(act):
+        estimate = submission.estimated_seconds
+
+        def act_first(**order):
+            act()
+            return estimate(**order)
+
+        monkeypatch.setattr(submission, "estimated_seconds", act_first)
+
+    return arrange
+
+
+def test_an_order_whose_data_set_is_deleted_meanwhile_is_refused_in_plain_words(user, after_the_checks):
+    dataset = dataset_upload(owner=user, file=io.BytesIO(b"a,b\n1,2\n"), filename="plants.csv")
+
+    def purge():
+        dataset_trash(user=user, dataset=dataset)
+        dataset_purge(user=user, dataset=dataset)
+
+    after_the_checks(purge)
+    with pytest.raises(InvalidSpec) as refused:
+        submission.training_submit(user=user, model_type="noop", data_path=dataset.public_id)
+    assert dataset.public_id in refused.value.errors["data_path"][0]
+    assert not Job.objects.exists() and not Run.objects.exists()
+
+
+def test_a_prediction_whose_model_is_deleted_meanwhile_is_refused_in_plain_words(user, make_model, after_the_checks):
+    model = make_model()
+    after_the_checks(model.delete)
+    with pytest.raises(NotFound):
+        submission.inference_submit(user=user, model_id=model.public_id, input_data="1,2")
+    assert not Job.objects.exists()
