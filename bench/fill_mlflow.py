@@ -1,5 +1,5 @@
 """Put a series or a table of runs into MLflow's database, through its own models: `bench.tracking` measures how they
-are read, and by requests they would take MLflow most of an hour.
+are read; by requests they would take MLflow most of an hour.
 
     fill_mlflow.py STORE series EXPERIMENT POINTS     one run with the series `loss`; prints the run's id
     fill_mlflow.py STORE runs EXPERIMENT COUNT        runs with a point of each of three metrics

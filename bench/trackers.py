@@ -12,16 +12,16 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode
 
 import psycopg
 
-from bench.fill_mlflow import TABLE_METRICS, series_value, table_value
+from bench.fill_mlflow import series_value
 from bench.load import Connection, Step, drive
-from bench.platform import ROOT, platform
+from bench.platform import ROOT, Platform, platform
 
 MLFLOW = ("mlflow==3.17.2", "uvloop==0.23.0", "httptools", "psycopg2-binary")
 BATCH = 1000  # MLflow takes no more points a request
@@ -65,9 +65,9 @@ class Ours:
 
     sdk_python = sys.executable
 
-    def __init__(self, name: str, address: str, token: str, database: str, data: Path) -> None:
-        self.name, self.address, self.token, self.store = name, address, token, name
-        self._database, self._data = database, data
+    def __init__(self, name: str, api: Platform, token: str, database: str) -> None:
+        self.name, self.address, self.token, self.store = name, api.address, token, name
+        self._database, self._data, self._environment = database, api.data, api.environment
 
     def connect(self) -> Connection:
         return Connection(self.address, {"Authorization": f"Bearer {self.token}"})
@@ -107,15 +107,8 @@ class Ours:
         return run
 
     async def fill_table(self, project: int, runs: int) -> None:
-        def make(number: int) -> Step:
-            async def step(connection: Connection) -> None:
-                run = await self.new_run(connection, project, f"run {number}")
-                await self.log_batch(connection, run, [(name, 0, table_value(number)) for name in TABLE_METRICS])
-
-            return step
-
-        load = await drive(self.connect, [map(make, range(part, runs, 4)) for part in range(4)])
-        load.fail_on_errors()
+        environment = {**self._environment, "DJANGO_SETTINGS_MODULE": "automl_site.settings"}
+        await _run([sys.executable, "-m", "bench.fill_ours", str(project), str(runs)], environment)
 
     async def chart(self, connection: Connection, run: int, metric: str) -> int:
         path = f"/metrics/{run}/history/{quote(metric)}?max_points=2000"
@@ -189,12 +182,8 @@ class MLflow:
 
     async def _fill(self, what: str, project: str, count: int) -> str:
         # -P: with the script's folder on the path, bench/platform.py would be the `platform` that libraries import.
-        command = [self.sdk_python, "-P", str(ROOT / "bench" / "fill_mlflow.py"), self.store, what, project, str(count)]
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-        said, _ = await process.communicate()
-        if process.returncode:
-            raise SystemExit(f"{self.name}: its database could not be filled")
-        return said.decode().strip()
+        script = str(ROOT / "bench" / "fill_mlflow.py")
+        return await _run([self.sdk_python, "-P", script, self.store, what, project, str(count)])
 
     async def chart(self, connection: Connection, run: str, metric: str) -> int:
         # What its page asks for: a sample of at most 320 points.
@@ -234,7 +223,7 @@ def ours(name: str, database: str = "") -> Iterator[Ours]:
         person = {"email": "bench@example.com", "username": "bench", "password": "bench-password"}
         api.call("POST", "/auth/register", person)
         token = api.call("POST", "/auth/login", {"username": "bench", "password": "bench-password"})["access_token"]
-        yield Ours(name, api.address, token, database, api.data)
+        yield Ours(name, api, token, database)
 
 
 @contextlib.contextmanager
@@ -283,6 +272,15 @@ def mlflow_python() -> str:
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *MLFLOW], check=True)
         (folder / "installed").touch()
     return str(python)
+
+
+async def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
+    """What the command prints, once it has ended well."""
+    process = await asyncio.create_subprocess_exec(*command, env=environment, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return said.decode().strip()
 
 
 def _answers(address: str) -> bool:

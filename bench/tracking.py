@@ -4,7 +4,7 @@
 
 All servers run at once on this machine and are measured in turn, round by round, by one client. Each figure of ours
 is divided by the better of MLflow's two on the same database, which share their runs. MLflow is installed into
-`.bench/` when first needed; the million points and the 10,000 runs go into its tables directly (bench/fill_mlflow.py).
+`.bench/` when first needed. The 10,000 runs and MLflow's million points go into the tables by bench/fill_*.py.
 
     point       one point a request, one client: p50
     points      one point a request, 16 clients: requests a second
