@@ -284,7 +284,8 @@ def test_grace_and_deadline_follow_the_settings(training, settings):
 def test_a_deadline_is_for_all_attempts_together(training, claim):
     attempt = claim(training)
     assert supervision.deadline_of(attempt, training) == float("inf")
-    training.timeout_seconds = 90.0
+    Job.objects.filter(pk=training.pk).update(timeout_seconds=90.0)
+    training.refresh_from_db()
     assert 85 < supervision.deadline_of(attempt, training) - time.monotonic() <= 90
     lifecycle.lose(attempt=attempt, job=training, reason="silent")
     began = lifecycle.database_now() - timedelta(seconds=60)

@@ -133,7 +133,7 @@ def test_a_failed_training_tells_whose_fault_it_was_and_goes_on_from_its_checkpo
     assert (resumed.retry_of, resumed.resumes, resumed.timeout_seconds) == (job, True, 120.0)
 
 
-@pytest.mark.parametrize("timeout", ["60", True, 0, -1, 1e300, 10**400, [], {}])
+@pytest.mark.parametrize("timeout", ["60", True, 0, -1, 1e300, [], {}])
 def test_a_timeout_that_is_none_is_refused(api: Api, table: Path, timeout: Any) -> None:
     for path, order in (("/jobs/training", FOREST), ("/jobs/job_00000000-0000-4000-8000-000000000000/resume", {})):
         status, answer = api.call("POST", path, {**order, "timeout": timeout})
