@@ -156,6 +156,11 @@ def test_the_trash_is_emptied(client, page, run, put):
     assert "The trash is empty" in page("files", "&trash=1")
 
 
+def test_files_are_uploaded_into_the_open_folder_and_not_into_the_trash(page, run):
+    assert f'data-run-upload="/runs/{run.pk}" data-folder="plots/"' in page("files", "&folder=plots")
+    assert "data-run-upload" not in page("files", "&trash=1")
+
+
 def test_strangers_see_no_file_and_viewers_change_none(client, run, put, make_user):
     put("x", b"secret")
     bob = make_user("bob")
@@ -165,6 +170,7 @@ def test_strangers_see_no_file_and_viewers_change_none(client, run, put, make_us
     ProjectMember.objects.create(project=run.project, user=bob, role="viewer")
     assert b"secret" in client.get(pages[0]).content
     assert b"files/trash/" not in client.get(pages[0]).content
+    assert b"data-run-upload" not in client.get(f"/ui/runs/{run.pk}/?tab=files").content
     for act in ("trash", "restore", "purge"):
         client.post(f"/ui/runs/{run.pk}/files/{act}/", {"path": "x"})
     assert Artifact.objects.live().count() == 1
