@@ -19,6 +19,7 @@ from datasets_app import tables
 from trainers.tabular.read import Note, clean_names
 from trainers.tabular.values import FALSE, MISSING, TRUE
 
+LINES = "text"  # the one column of a text file
 EXAMPLES = 5
 EXAMPLE_CHARACTERS = 80
 SKETCH_SIZE = 2048  # smallest hashes kept: distinct counts below it are exact, above it within some 2 %
@@ -196,8 +197,9 @@ def _matching(kind: str, values: pa.Array) -> npt.NDArray[np.bool_]:
 
 
 def analyse(path: Path, *, filename: str, format: str) -> Analysis:
-    """Look at a whole CSV or Parquet file. Raises DatasetError, naming the file, and the row where one is at fault."""
-    return _analyse_parquet(path, filename) if format == "parquet" else _analyse_csv(path, filename)
+    """Look at a whole CSV, Parquet or text file. Raises DatasetError, naming the file, and the row that is at fault."""
+    by_format = {"parquet": _analyse_parquet, "txt": _analyse_text}
+    return by_format.get(format, _analyse_csv)(path, filename)
 
 
 def _analyse_csv(path: Path, filename: str) -> Analysis:
@@ -213,6 +215,23 @@ def _analyse_csv(path: Path, filename: str) -> Analysis:
         raise DatasetError(f"{filename} has a header and no rows.", details={"file": filename})
     kept = {"encoding": dialect.encoding, "delimiter": dialect.delimiter, "header_record": dialect.header_record}
     return _result(rows, dict(zip(dialect.names, profiles, strict=True)), notes, kept)
+
+
+def _analyse_text(path: Path, filename: str) -> Analysis:
+    """One column, `text`, a row a line; blank lines are none."""
+    notes: list[Note] = []
+    encoding = tables.encoding_of(path, filename=filename, notes=notes)
+    profile, rows = ColumnProfile(), 0
+    for lines in tables.line_batches(path, encoding=encoding, filename=filename):
+        rows += len(lines)
+        profile.add(lines)
+    if not rows:
+        raise DatasetError(f"{filename} is empty.", details={"file": filename})
+    found = _result(rows, {LINES: profile}, notes, {"encoding": encoding})
+    found.schema[LINES] |= {"kind": "text", "dtype": "string"}
+    found.text_column = LINES
+    found.stats = _lengths(profile)
+    return found
 
 
 def _analyse_parquet(path: Path, filename: str) -> Analysis:
@@ -272,14 +291,18 @@ def _result(rows: int, profiles: dict[str, ColumnProfile], notes: list[Note], di
         columns=list(profiles),
         schema=schema,
         text_column=text,
-        stats={
-            "avg_length": round(profile.average_length, 2) if profile else None,
-            "min_length": profile.min_length if profile else None,
-            "max_length": profile.max_length if profile else None,
-        },
+        stats=_lengths(profile),
         warnings=[message for level, message in notes if level == "WARN"][:WARNINGS_KEPT],
         dialect=dialect,
     )
+
+
+def _lengths(profile: ColumnProfile | None) -> dict[str, float | int | None]:
+    return {
+        "avg_length": round(profile.average_length, 2) if profile else None,
+        "min_length": profile.min_length if profile else None,
+        "max_length": profile.max_length if profile else None,
+    }
 
 
 def _text_column(profiles: dict[str, ColumnProfile], kinds: dict[str, str]) -> str | None:

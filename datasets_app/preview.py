@@ -1,11 +1,12 @@
 """The first rows of a data set, for its page and for those who ask for them."""
 
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from automl_site.errors import DatasetError
 from datasets_app import images, paths, tables
-from datasets_app.analysis import json_value
+from datasets_app.analysis import LINES, json_value
 from datasets_app.models import Dataset
 from trainers.tabular.values import MISSING, TRUE
 
@@ -20,6 +21,8 @@ def first_rows(*, dataset: Dataset, limit: int) -> list[dict[str, Any]]:
     if dataset.format == Dataset.Format.PARQUET:
         with tables.open_parquet(path, filename=dataset.filename) as file:
             return _parquet_rows(file, dataset, limit)
+    if dataset.format == Dataset.Format.TXT:
+        return _lines(path, dataset, limit)
     dialect = tables.CsvDialect(names=dataset.columns, **dataset.analysis["dialect"])
     kinds = [dataset.schema[name]["kind"] for name in dataset.columns]
     for block_bytes in (FIRST_BLOCK_BYTES, tables.BLOCK_BYTES):
@@ -37,6 +40,13 @@ def first_rows(*, dataset: Dataset, limit: int) -> list[dict[str, Any]]:
             if block_bytes == tables.BLOCK_BYTES:
                 raise
     return []
+
+
+def _lines(path: Path, dataset: Dataset, limit: int) -> list[dict[str, Any]]:
+    encoding = dataset.analysis["dialect"]["encoding"]
+    batches = tables.line_batches(path, encoding=encoding, filename=dataset.filename)
+    lines = (line for batch in batches for line in batch.to_pylist())
+    return [{LINES: json_value(line)} for line in islice(lines, limit)]
 
 
 def _parquet_rows(file: Any, dataset: Dataset, limit: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Reads CSV and Parquet files batch by batch, so that a file larger than memory can be looked at.
+"""Reads CSV, Parquet and plain text files batch by batch, so that a file larger than memory can be looked at.
 
 Names of columns, the delimiter and what a ragged row means are the training library's own (`trainers.tabular.read`):
 what an upload shows is what a training will see.
@@ -37,9 +37,11 @@ HEAD_BYTES = 1024**2  # looked at for the delimiter and the header
 BATCH_VALUES = 4_000_000  # of a Parquet file, at a time, over all columns
 MAX_BATCH_ROWS = 65_536
 MAX_PARQUET_ROWS = 10**9
+MAX_LINE_CHARACTERS = 16 * 1024**2  # of a text file
 MAX_ROW_GROUP_BYTES = 8 * 1024**3  # uncompressed: a file of kilobytes can claim terabytes
 CSV_SUFFIXES = (".csv", ".tsv")
-LATER_SUFFIXES = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".txt": "txt"}
+TEXT_SUFFIXES = (".txt",)
+LATER_SUFFIXES = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 PARQUET_MAGIC, ENCRYPTED_PARQUET_MAGIC = b"PAR1", b"PARE"
 
@@ -63,7 +65,10 @@ class Ragged:
 
 
 def detect_format(path: Path, *, filename: str, wanted: str | None) -> str:
-    """ "csv" or "parquet", by content, extension and what the caller says. Raises DatasetError where they disagree."""
+    """ "csv", "parquet" or "txt", by content, suffix and what the caller says.
+
+    Raises DatasetError where they disagree, or the file is none of these.
+    """
     with path.open("rb") as file:
         head = file.read(1024)
     if not head:
@@ -77,16 +82,18 @@ def detect_format(path: Path, *, filename: str, wanted: str | None) -> str:
     if head.startswith(PARQUET_MAGIC):
         if wanted not in (None, "parquet"):
             raise _error(filename, f'holds Parquet, not {wanted}: send format "parquet", or none.')
-        if wanted is None and suffix in (*CSV_SUFFIXES, *LATER_SUFFIXES):
+        if wanted is None and suffix in (*CSV_SUFFIXES, *TEXT_SUFFIXES, *LATER_SUFFIXES):
             raise _error(filename, f'holds Parquet, its name says {suffix}: rename it, or send format "parquet".')
         return "parquet"
     if wanted == "parquet" or (wanted is None and suffix in PARQUET_SUFFIXES):
         raise _error(filename, "is not a Parquet file (it does not begin with PAR1); is it whole?")
+    if wanted == "txt" or (wanted is None and suffix in TEXT_SUFFIXES):
+        return "txt"
     later = wanted if wanted in LATER_SUFFIXES.values() else None if wanted else LATER_SUFFIXES.get(suffix)
     if later is None and wanted is None and suffix not in CSV_SUFFIXES and head.lstrip()[:1] in (b"{", b"["):
         later = "json"
     if later is not None:
-        raise _error(filename, f"is {later.upper()}: that format comes later. CSV and Parquet are read now.")
+        raise _error(filename, f"is {later.upper()}: that format comes later. CSV, Parquet and text are read now.")
     return "csv"
 
 
@@ -96,7 +103,7 @@ def detect_format(path: Path, *, filename: str, wanted: str | None) -> str:
 def csv_dialect(path: Path, *, filename: str) -> tuple[CsvDialect, list[Note]]:
     """Encoding (of the whole file), delimiter and header. Raises DatasetError."""
     notes: list[Note] = []
-    encoding = _encoding(path, filename, notes)
+    encoding = encoding_of(path, filename=filename, notes=notes)
     with _Utf8File(path, encoding, filename) as file:
         head = file.read(HEAD_BYTES).decode("utf-8", "ignore").replace("\r\n", "\n").replace("\r", "\n")
     if not head.strip():
@@ -158,6 +165,29 @@ def csv_batches(
             raise _error(filename, f"cannot be read as CSV: {str(error)[:200]}") from error
 
 
+def line_batches(path: Path, *, encoding: str, filename: str) -> Iterator[pa.Array]:
+    """The lines of a text file that are not blank, some megabytes at a time. Raises DatasetError."""
+    rest, line = "", 1
+    with path.open(encoding=encoding, errors="strict" if encoding == "utf-16" else "replace", newline=None) as file:
+        while True:
+            try:
+                block = file.read(BLOCK_BYTES)
+            except UnicodeDecodeError as error:
+                raise _error(filename, "begins as UTF-16 text and is damaged.") from error
+            if "\0" in block:
+                raise _error(filename, f"is no text: there is a NUL byte near line {line}.")
+            *lines, rest = (rest + block).split("\n")
+            if len(rest) > MAX_LINE_CHARACTERS:
+                raise _error(filename, f"has a line of more than {MAX_LINE_CHARACTERS} characters.")
+            line += len(lines)
+            if not block:
+                lines.append(rest)
+            if filled := [each for each in lines if each.strip()]:
+                yield pa.array(filled, pa.string())
+            if not block:
+                return
+
+
 def check_ragged(ragged: Ragged, *, rows: int, width: int, filename: str) -> list[Note]:
     """A few ragged rows are a warning; many mean that the file is not understood. Raises DatasetError, naming rows."""
     if not ragged.count:
@@ -183,7 +213,8 @@ def _without_blank_rows(batch: pa.RecordBatch) -> pa.RecordBatch:
     return batch.filter(filled)
 
 
-def _encoding(path: Path, filename: str, notes: list[Note]) -> str:
+def encoding_of(path: Path, *, filename: str, notes: list[Note]) -> str:
+    """The encoding of the whole file, by its mark, else by whether it is UTF-8; a guess is added to the notes."""
     with path.open("rb") as file:
         if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
             return "utf-16"

@@ -26,7 +26,11 @@ PREVIEW_ROWS = 10
 # A table of more columns than this is no help; the rest is in the CSV.
 COLUMNS_SHOWN = 200
 PREVIEW_COLUMNS = 40
-CONTENT_TYPES = {Dataset.Format.CSV: "text/csv", Dataset.Format.PARQUET: "application/vnd.apache.parquet"}
+CONTENT_TYPES = {
+    Dataset.Format.CSV: "text/csv",
+    Dataset.Format.PARQUET: "application/vnd.apache.parquet",
+    Dataset.Format.TXT: "text/plain",
+}
 
 
 @login_required

@@ -254,9 +254,11 @@ ENCRYPTED = b"PARE" + b"\0" * 64 + b"PARE"
         (parquet(a=[1]), "x.parquet", "csv", "holds Parquet, not csv"),
         (b'{"a": 1}', "x.json", None, "JSON: that format comes later"),
         (b'{"a": 1}\n', "x.jsonl", None, "JSONL: that format comes later"),
-        (b"hello\n", "x.txt", None, "TXT: that format comes later"),
+        (b" \n\n", "x.txt", None, "x.txt is empty"),
+        (b"hello\n\0", "x.txt", None, "NUL byte near line 1"),
+        (b"\xff\xfe\x00\xd8\x00", "x.txt", None, "UTF-16"),
         (b'[{"a": 1}]', "upload", None, "JSON: that format comes later"),
-        (CSV, "x.csv", "txt", "TXT: that format comes later"),
+        (parquet(a=[1]), "x.txt", None, "holds Parquet, its name says .txt"),
         (b"a,b\n1\n2\n", "x.csv", None, "row 2: 1 values where the header has 2"),
     ],
 )
@@ -271,6 +273,34 @@ def test_what_is_no_table_is_refused_by_name_and_leaves_nothing(
     assert files_under(data_root) == []
     assert not Dataset.objects.exists()
     assert not Blob.objects.exists()
+
+
+def test_a_text_file_has_one_column_and_a_row_a_line(user: object) -> None:
+    content = "The first line.\r\n\r\n  \nÄ second, with \"an odd quote\nthird".encode()
+    dataset = upload(user, content, "novel.txt")
+    assert (dataset.format, dataset.columns, dataset.rows) == ("txt", ["text"], 3)
+    assert dataset.schema["text"]["kind"] == "text"
+    assert dataset.analysis["text_column"] == "text"
+    assert dataset.analysis["stats"] == {"avg_length": 16.0, "min_length": 5, "max_length": 28}
+    lines = ["The first line.", 'Ä second, with "an odd quote', "third"]
+    assert selectors.preview(dataset=dataset, limit=10) == [{"text": line} for line in lines]
+    assert selectors.preview(dataset=dataset, limit=2) == [{"text": line} for line in lines[:2]]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_a_text_file_may_be_in_an_older_encoding(user: object, encoding: str) -> None:
+    dataset = upload(user, "Grüße\nund mehr\n".encode(encoding), "x.txt")
+    assert selectors.preview(dataset=dataset, limit=9) == [{"text": "Grüße"}, {"text": "und mehr"}]
+    assert bool(dataset.analysis["warnings"]) == (encoding == "cp1252")
+
+
+def test_a_text_file_longer_than_memory_is_read_in_parts(user: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "BLOCK_BYTES", 7)
+    dataset = upload(user, b"".join(b"line %d\n" % number for number in range(50)), "x.txt")
+    assert (dataset.rows, dataset.schema["text"]["distinct"]) == (50, 50)
+    monkeypatch.setattr(tables, "MAX_LINE_CHARACTERS", 20)
+    with pytest.raises(DatasetError, match="a line of more than 20 characters"):
+        upload(user, b"x" * 100, "y.txt")
 
 
 def test_any_damage_to_a_parquet_file_is_a_dataset_error_or_no_error(user: object) -> None:

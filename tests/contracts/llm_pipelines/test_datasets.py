@@ -149,7 +149,7 @@ def test_an_unknown_format_is_a_validation_error(client: Client, format: str) ->
         (b"\x7fELF" + bytes(range(32)) * 9, "tool.csv", "tool.csv"),
         (b"PAR1xxxxPAR1", "x.parquet", "damaged Parquet"),
         (b'{"a": 1}', "x.json", "that format comes later"),
-        (b"hello", "x.txt", "that format comes later"),
+        (b'{"a": 1}\n', "x.jsonl", "that format comes later"),
         (b"a,b\n1\n2\n", "ragged.csv", "ragged.csv, row 2"),
     ],
 )
