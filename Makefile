@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo run setup test test-full lint format openapi audit lock clean
+.PHONY: help demo run torch setup test test-full lint format openapi audit lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ demo: ## Start the platform, train a model on real data, use it, keep serving (O
 run: ## Start the platform with what is installed (ARGS='--bind 127.0.0.1:8001 --workers 2')
 	@scripts/setup.sh sklearn
 	@exec $(PY) manage.py up $(ARGS)
+
+torch: ## Install what the workers for PyTorch and Keras need; the next `make run` (or `make demo`) starts them
+	@scripts/setup.sh torch
 
 setup: ## Install everything: all frameworks' workers, the tests, the linters
 	@scripts/setup.sh all

@@ -99,6 +99,13 @@ class RateLimited(DomainError):
         self.retry_after = retry_after
 
 
+class TooManyPending(RateLimited):
+    """The user has as many jobs waiting as allowed; the message has the number."""
+
+    def __init__(self, message: str | None = None, *, retry_after: float = 10.0) -> None:
+        super().__init__(message, retry_after=retry_after)
+
+
 class DatasetError(DomainError):
     """A file that was given as data cannot be read as such. The message names it as the caller wrote it."""
 

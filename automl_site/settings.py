@@ -265,6 +265,9 @@ JOBS = {
     "stop_grace": env.float("AUTOML_STOP_GRACE", default=3.0),  # SIGTERM to SIGKILL when cancelled
     "hand_back_grace": env.float("AUTOML_HAND_BACK_GRACE", default=6.0),  # … when the worker is told to end
     "max_attempts": env.int("AUTOML_MAX_ATTEMPTS", default=3),
+    # Of a user at a time; 0: no bound. Inferences are pending jobs too, but no running ones: they are over in a moment.
+    "max_pending_per_user": env.int("AUTOML_MAX_PENDING_PER_USER", default=0),
+    "max_running_per_user": env.int("AUTOML_MAX_RUNNING_PER_USER", default=0),
     # A process that completed a training and is as it was before runs another, so many, for so long, until it has grown
     # by so much (bytes). 1: a fresh process for each job.
     "jobs_per_process": env.int("AUTOML_JOBS_PER_PROCESS", default=100),

@@ -31,26 +31,43 @@ PACKAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "pytorch": (("torch", "torch"),),
     "tensorflow": (("keras", "keras"),),
 }
-TORCH_MINIMUM: Mapping[str, tuple[int, int]] = {"pytorch-2.0": (2, 0), "pytorch-2.1": (2, 1)}
+# … and one of these modules: Keras computes with another library.
+BACKENDS: Mapping[str, tuple[str, ...]] = {"tensorflow": ("torch", "tensorflow")}
+# A driver makes one of these: NVIDIA's, that under WSL, AMD's. Without any, no framework need be asked for its devices.
+DRIVER_FILES = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 
 def probe() -> dict[str, Any]:
     """The capabilities of this machine. Where its devices cannot be found out, it has none, and the log says why.
 
-    The frameworks are those installed; a worker finds out by importing them whether they work.
+    The frameworks are those installed; a worker finds out by importing them whether they work. The devices are those
+    that CUDA_VISIBLE_DEVICES leaves visible.
     """
     frameworks = {
         name: metadata.version(packages[0][1])
         for name, packages in PACKAGES.items()
-        if all(importlib.util.find_spec(module) for module, _ in packages)
+        if all(map(_is_there, (module for module, _ in packages))) and _has_backend(name)
     }
     return {
         "frameworks": frameworks,
-        "devices": _devices() if "pytorch" in frameworks else [],
+        "devices": _devices() if "pytorch" in frameworks and _has_driver() else [],
         "cores": len(os.sched_getaffinity(0)),
         "memory_bytes": _memory_bytes(),
         "python": platform.python_version(),
     }
+
+
+def _is_there(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _has_backend(framework: str) -> bool:
+    return framework not in BACKENDS or any(map(_is_there, BACKENDS[framework]))
+
+
+def _has_driver() -> bool:
+    """Whether there may be devices that are not hidden: to ask PyTorch means to import it, which takes seconds."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES") != "" and any(os.path.exists(path) for path in DRIVER_FILES)
 
 
 def _devices() -> list[dict[str, Any]]:
@@ -82,8 +99,7 @@ def _can_serve(spec: QueueSpec, capabilities: Mapping[str, Any]) -> bool:
     version = capabilities["frameworks"].get(spec.framework)
     if not version or (spec.gpu and not capabilities["devices"]):
         return False
-    minimum = TORCH_MINIMUM.get(spec.name.removesuffix("-gpu"))
-    return minimum is None or _major_minor(version) >= minimum
+    return spec.minimum == (0, 0) or _major_minor(version) >= spec.minimum
 
 
 def _major_minor(version: str) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from django.utils import timezone
 from automl_site.errors import NotFound
 from jobs import queue
 from jobs.models import FINAL_STATUSES, Attempt, Job, JobLogLine, JobStatus, TrainedModel, Worker
-from jobs.selectors.scheduling import next_pending
+from jobs.selectors.scheduling import may_begin, next_pending
 from tracking import live, stream, text
 from tracking.models import Run
 from tracking.services.environments import environment_set
@@ -77,7 +77,7 @@ def claim_next(*, queue_names: Sequence[str], worker: Worker) -> Attempt | None:
         WorkerForgotten: nothing was claimed.
     """
     for _ in range(CLAIM_ROUNDS):
-        candidates = next_pending(queue_names)
+        candidates = next_pending(queue_names, gpus=worker.gpus)
         for candidate in candidates:
             try:
                 attempt = _claim(candidate, worker)
@@ -95,6 +95,8 @@ def claim_next(*, queue_names: Sequence[str], worker: Worker) -> Attempt | None:
 
 def _claim(candidate: Job, worker: Worker) -> Attempt | None:
     with transaction.atomic():
+        if not may_begin(candidate):
+            return None
         claimed = Job.objects.filter(pk=candidate.pk, status=JobStatus.PENDING, attempt=candidate.attempt).update(
             status=JobStatus.RUNNING,
             attempt=F("attempt") + 1,

@@ -40,6 +40,7 @@ class JobStatus(models.TextChoices):
 
 LIVE_STATUSES = (JobStatus.PENDING, JobStatus.RUNNING)
 FINAL_STATUSES = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+LOWEST_PRIORITY, HIGHEST_PRIORITY = -10, 10
 
 
 class Job(models.Model):
@@ -61,6 +62,7 @@ class Job(models.Model):
     contract = models.CharField(max_length=20, default="job_queue")  # by which it came: job_queue, automl, …, page
     model_type = models.CharField(max_length=100)
     queue = models.CharField(max_length=40)
+    gpus = models.PositiveSmallIntegerField(default=0)  # that a worker of a GPU queue must own
     priority = models.SmallIntegerField(default=0, help_text="Higher runs first.")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="jobs")
     project = models.ForeignKey("tracking.Project", null=True, on_delete=models.CASCADE, related_name="jobs")
@@ -110,6 +112,11 @@ class Job(models.Model):
             models.Index(
                 fields=["queue", "-priority", "created_at"], condition=Q(status="pending"), name="job_pending_by_queue"
             ),
+            models.Index(
+                fields=["owner", "queue", "-priority", "created_at"],
+                condition=Q(status="pending"),
+                name="job_pending_by_owner",
+            ),
             models.Index(fields=["owner", "-created_at"], name="job_by_owner"),
             models.Index(fields=["-created_at", "-id"], name="job_newest"),
             models.Index(fields=["status", "-created_at"], name="job_by_status"),
@@ -118,6 +125,9 @@ class Job(models.Model):
         ]
         constraints = [
             models.CheckConstraint(condition=Q(progress__gte=0.0, progress__lte=1.0), name="job_progress_fraction"),
+            models.CheckConstraint(
+                condition=Q(priority__gte=LOWEST_PRIORITY, priority__lte=HIGHEST_PRIORITY), name="job_priority_bounds"
+            ),
             models.CheckConstraint(
                 condition=Q(status__in=("pending", "running"), ended_at__isnull=True)
                 | Q(status__in=("completed", "failed", "cancelled"), ended_at__isnull=False),
@@ -267,6 +277,11 @@ class Worker(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def gpus(self) -> int:
+        """How many GPUs are its own."""
+        return len(self.capabilities.get("devices", ()))
 
 
 class Lease(models.Model):

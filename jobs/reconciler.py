@@ -20,6 +20,7 @@ from django.db.models.functions import Now
 from jobs import lifecycle, queue, workspace
 from jobs.models import Job, JobStatus, Lease, Worker
 from jobs.outages import OUTAGE, forget_connection
+from jobs.selectors.shares import owners_at_limit
 from jobs.services.artifact_trash import artifact_trash_sweep
 from jobs.services.artifact_uploads import upload_sweep
 from jobs.services.artifacts import blob_sweep
@@ -118,10 +119,12 @@ class Reconciler:
             logger.warning("%d runs have failed: no heartbeat for %g seconds", failed, self._run_silence)
 
     def top_up_wake_ups(self) -> None:
-        """As many wake-ups in each queue as it has pending jobs. Redis may be away: then when it is back."""
-        pending = Job.objects.filter(status=JobStatus.PENDING).order_by().values_list("queue").annotate(n=Count("pk"))
+        """As many wake-ups in each queue as it has pending jobs that may begin. Redis may be away: then later."""
+        pending = Job.objects.filter(status=JobStatus.PENDING).exclude(
+            kind=Job.Kind.TRAINING, owner__in=owners_at_limit()
+        )
         try:
-            for name, count in pending:
+            for name, count in pending.order_by().values_list("queue").annotate(n=Count("pk")):
                 missing = count - queue.wake_ups(name)
                 if missing > 0 and not queue.wake(name, min(missing, MAX_WAKE_UPS)):
                     return

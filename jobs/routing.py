@@ -1,4 +1,7 @@
-"""The job-queue contract's routing table, as data: which worker trains which model type. Knows no Django."""
+"""The job-queue contract's routing table, as data: which worker trains which model type. Knows no Django.
+
+`docs/contracts/job-queue.md`, the workers' page and the admin show the same table; tests hold them together.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,18 +14,25 @@ class QueueSpec:
     name: str
     framework: str  # what a result calls it: sklearn | pytorch | tensorflow
     title: str  # the document's words
-    gpu: bool = False
+    minimum: tuple[int, int] = (0, 0)  # of the framework's version
+    gpu: bool = False  # its jobs get a GPU each, or as many as they ask for
+    accelerated: bool = False  # its jobs run anywhere, and on a GPU where the machine has one
     inference: bool = False
+
+    @property
+    def setup(self) -> str:
+        """The group of requirements that makes a worker for it: `make <group>`, `requirements/worker-<group>.txt`."""
+        return "sklearn" if self.framework == "sklearn" else "torch"
 
 
 QUEUES: Mapping[str, QueueSpec] = {
     spec.name: spec
     for spec in (
-        QueueSpec("pytorch-2.1", "pytorch", "PyTorch 2.1 CPU"),
-        QueueSpec("pytorch-2.1-gpu", "pytorch", "PyTorch 2.1 GPU", gpu=True),
-        QueueSpec("pytorch-2.0", "pytorch", "PyTorch 2.0 CPU"),
-        QueueSpec("pytorch-2.0-gpu", "pytorch", "PyTorch 2.0 GPU", gpu=True),
-        QueueSpec("tensorflow", "tensorflow", "TensorFlow"),
+        QueueSpec("pytorch-2.1", "pytorch", "PyTorch 2.1 CPU", minimum=(2, 1)),
+        QueueSpec("pytorch-2.1-gpu", "pytorch", "PyTorch 2.1 GPU", minimum=(2, 1), gpu=True),
+        QueueSpec("pytorch-2.0", "pytorch", "PyTorch 2.0 CPU", minimum=(2, 0)),
+        QueueSpec("pytorch-2.0-gpu", "pytorch", "PyTorch 2.0 GPU", minimum=(2, 0), gpu=True),
+        QueueSpec("tensorflow", "tensorflow", "TensorFlow", accelerated=True),
         QueueSpec("sklearn", "sklearn", "Scikit-learn"),
         QueueSpec("pytorch-inference", "pytorch", "PyTorch inference", inference=True),
         QueueSpec("tensorflow-inference", "tensorflow", "TensorFlow inference", inference=True),
@@ -32,14 +42,25 @@ QUEUES: Mapping[str, QueueSpec] = {
 QUEUE_NAMES = tuple(QUEUES)
 TRAINING_QUEUES = tuple(name for name, spec in QUEUES.items() if not spec.inference)
 
-# Model types of a row -> (queue without a GPU, queue with one).
-ROUTES: Mapping[str, tuple[str, str]] = {
-    **dict.fromkeys(("bert", "transformer", "gpt"), ("pytorch-2.1", "pytorch-2.1-gpu")),
-    **dict.fromkeys(("resnet", "vgg", "alexnet"), ("pytorch-2.0", "pytorch-2.0-gpu")),
-    **dict.fromkeys(("inception", "mobilenet", "efficientnet"), ("tensorflow", "tensorflow")),
-    **dict.fromkeys(("random_forest", "svm", "logistic_regression"), ("sklearn", "sklearn")),
-}
-DEFAULT_ROUTE = ("pytorch-2.1", "pytorch-2.1-gpu")
+
+@dataclass(frozen=True)
+class Route:
+    """A row of the table: these model types go to one queue without a GPU, to another with one."""
+
+    model_types: tuple[str, ...]
+    cpu: QueueSpec
+    gpu: QueueSpec
+
+
+TABLE: tuple[Route, ...] = (
+    Route(("bert", "transformer", "gpt"), QUEUES["pytorch-2.1"], QUEUES["pytorch-2.1-gpu"]),
+    Route(("resnet", "vgg", "alexnet"), QUEUES["pytorch-2.0"], QUEUES["pytorch-2.0-gpu"]),
+    Route(("inception", "mobilenet", "efficientnet"), QUEUES["tensorflow"], QUEUES["tensorflow"]),
+    Route(("random_forest", "svm", "logistic_regression"), QUEUES["sklearn"], QUEUES["sklearn"]),
+)
+# Whatever stands in no row, as the document says: PyTorch 2.1.
+DEFAULT_ROUTE = Route((), QUEUES["pytorch-2.1"], QUEUES["pytorch-2.1-gpu"])
+ROUTES: Mapping[str, Route] = {model_type: row for row in TABLE for model_type in row.model_types}
 
 
 class RoutingError(ValueError):
@@ -52,8 +73,8 @@ def route(model_type: str, *, requires_gpu: bool = False, framework_override: st
     Raises:
         RoutingError: the override is unknown, or its framework is not the model type's.
     """
-    cpu_queue, gpu_queue = ROUTES.get(model_type, DEFAULT_ROUTE)
-    own = QUEUES[gpu_queue if requires_gpu else cpu_queue]
+    row = ROUTES.get(model_type, DEFAULT_ROUTE)
+    own = row.gpu if requires_gpu else row.cpu
     if not framework_override:
         return own
     if framework_override not in TRAINING_QUEUES:

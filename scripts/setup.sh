@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Make .venv and install one group of requirements into it: `sklearn` (web and the scikit-learn worker), `dev` (that, and
-# the tests and linters) or `all`. `client-loops` is for the Python client's long tests, and goes into .venv-sdk.
+# Make .venv and install one group of requirements into it: `sklearn` (web and the scikit-learn worker), `torch` (that, and
+# the workers for PyTorch and Keras), `dev` (that, and the tests and linters) or `all`. `client-loops` is for the Python
+# client's long tests, and goes into .venv-sdk.
 #
 # A group is done when its stamp holds the digest of the requirement files and of the interpreter; then this script ends in
 # some 30 ms. The stamp is written last, so an install that was cut short is never taken for done; and since pip may then
@@ -8,14 +9,15 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-group=${1:?usage: scripts/setup.sh sklearn|dev|all|client-loops}
+group=${1:?usage: scripts/setup.sh sklearn|torch|dev|all|client-loops}
 venv=.venv
 case $group in
     sklearn) files="requirements/worker-sklearn.txt" covers="sklearn" ;;
-    dev) files="requirements/dev.txt" covers="sklearn dev" ;;
-    all) files="requirements.txt" covers="sklearn dev all" ;;
+    torch) files="requirements/worker-sklearn.txt requirements/worker-torch.txt" covers="sklearn torch" ;;
+    dev) files="requirements/dev.txt" covers="sklearn torch dev" ;;
+    all) files="requirements.txt" covers="sklearn torch dev all" ;;
     client-loops) files="requirements/client-loops.txt" covers="client-loops" venv=.venv-sdk ;;
-    *) echo "Unknown group '$group': sklearn, dev, all or client-loops." >&2 && exit 2 ;;
+    *) echo "Unknown group '$group': sklearn, torch, dev, all or client-loops." >&2 && exit 2 ;;
 esac
 
 stamps=$venv/stamps
@@ -104,11 +106,15 @@ mkdir -p "$stamps"
 # pip ends by itself on Ctrl-C, half a package unpacked: leave before the next line takes that for an ordinary failure.
 trap 'exit 130' INT TERM
 : >"$stamps/installing"
+requirements=()
+for file in $files; do
+    requirements+=(--requirement "$file")
+done
 echo "Installing $files …"
 started=$SECONDS
 # The lock is this script's: what pip leaves behind must not hold it.
 "$venv/bin/python" -m pip install -qq --no-input --disable-pip-version-check \
-    --requirement "$files" --constraint requirements/constraints.txt 9<&- || {
+    "${requirements[@]}" --constraint requirements/constraints.txt 9<&- || {
     # pip ended by itself: it has taken back what it began.
     rm -f "$stamps/installing"
     die "The installation of $files failed (pip's messages stand above); nothing was marked as done."

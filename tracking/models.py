@@ -37,6 +37,7 @@ class User(AbstractUser):
 
     REQUIRED_FIELDS = ["email"]
     objects: ClassVar[UserManager] = UserManager()
+    _local: list[int] | None = None  # of `acts_as`
 
     class Meta(AbstractUser.Meta):
         constraints = [
@@ -46,10 +47,12 @@ class User(AbstractUser):
 
     def acts_as(self) -> list[int]:
         """The users whose private things this one may use (ids): oneself, and in open mode `local` as well."""
-        if settings.OPEN_MODE:
+        if not settings.OPEN_MODE or self.username == settings.OPEN_USERNAME:
+            return [self.pk]
+        if not self._local:  # asked for once a request; it may not have been made yet
             local = type(self)._default_manager.filter(username=settings.OPEN_USERNAME)
-            return [self.pk, *local.values_list("pk", flat=True)]
-        return [self.pk]
+            self._local = list(local.values_list("pk", flat=True))
+        return [self.pk, *self._local]
 
 
 class ApiKey(models.Model):
@@ -197,7 +200,8 @@ class Run(models.Model):
     class Meta:
         ordering = ["-pk"]
         indexes = [
-            models.Index(fields=["project", "-id"], name="run_by_project"),
+            # Without the trash: a project's runs are counted from the index alone.
+            models.Index(fields=["project", "-id"], condition=Q(deleted_at__isnull=True), name="live_run_by_project"),
             models.Index(
                 fields=["heartbeat_at"],
                 condition=Q(status="running", heartbeat_at__isnull=False),

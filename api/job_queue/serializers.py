@@ -12,7 +12,7 @@ from api.base.fields import (
     UtcZDateTimeField,
 )
 from api.base.serializers import StrictSerializer
-from jobs.models import Job, JobStatus
+from jobs.models import HIGHEST_PRIORITY, LOWEST_PRIORITY, Job, JobStatus
 from jobs.selectors.scheduling import waiting_message
 
 LIMIT_DEFAULT = 100
@@ -34,6 +34,16 @@ def timeout_field() -> serializers.Field:
     )
 
 
+def priority_field() -> serializers.Field:
+    return StrictIntegerField(
+        required=False,
+        default=0,
+        min_value=LOWEST_PRIORITY,
+        max_value=HIGHEST_PRIORITY,
+        help_text="Higher runs first; above 0 for operators only; an extension.",
+    )
+
+
 class QueueTrainingIn(StrictSerializer):
     model_type = StrictCharField(max_length=100, help_text="Type of model to train: random_forest, svm, …")
     data_path = StrictCharField(
@@ -50,6 +60,7 @@ class QueueTrainingIn(StrictSerializer):
     project_id = StrictIntegerField(
         required=False, default=None, allow_null=True, min_value=1, help_text="Where the run goes; an extension."
     )
+    priority = priority_field()
     timeout = timeout_field()
 
 
@@ -59,6 +70,7 @@ class QueueInferenceIn(StrictSerializer):
         help_text="One CSV row, many rows, a JSON object or list of them, or a file (path, s3:// address, ds_… id)."
     )
     parameters = serializers.DictField(required=False, default=dict)
+    priority = priority_field()
     timeout = timeout_field()
 
 

@@ -16,7 +16,7 @@ from api.job_queue.serializers import (
     QueueTrainingIn,
 )
 from automl_site.errors import InvalidSpec
-from jobs.selectors.jobs import job_get, job_list, parse_job_id
+from jobs.selectors.jobs import job_get, job_list, job_status, parse_job_id
 from jobs.services.control import job_cancel, job_resume
 from jobs.services.submission import inference_submit, training_submit
 
@@ -43,7 +43,7 @@ class JobViewSet(ViewSet):
     @extend_schema(responses={200: QueueJobOut})
     def status(self, request: Request, job_id: str) -> Response:
         """The present state of a job, with its result so far."""
-        return Response(QueueJobOut(job_get(user=request.user, job_id=job_id)).data)
+        return Response(QueueJobOut(job_status(user=request.user, job_id=job_id)).data)
 
     @extend_schema(responses={200: QueueCancelledOut})
     def destroy(self, request: Request, job_id: str) -> Response:

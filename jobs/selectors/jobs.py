@@ -17,6 +17,10 @@ BULKY_OF_OTHERS = (
     *(f"{model}__{field}" for model in ("model", "trained_model") for field in ("report", "schema")),
     *(f"dataset__{field}" for field in ("columns", "schema", "analysis")),
 )
+STATUS_FIELDS = (
+    "kind", "queue", "gpus", "owner", "model", "status", "attempt", "progress", "message", "metrics", "result", "error",
+    "error_kind", "timeout_seconds", "checkpoint_host", "created_at", "updated_at",
+)  # fmt: skip
 
 
 def parse_job_id(text: str) -> uuid.UUID | None:
@@ -46,6 +50,23 @@ def job_get(*, user: User, job_id: str) -> Job:
     if job is None:
         raise NotFound("Job not found")
     return job
+
+
+def job_status(*, user: User, job_id: str) -> Job:
+    """The job of that id with what a status answer shows, and no more: each client that waits asks for it all the time.
+
+    Raises:
+        NotFound: there is none, or the user may not see it.
+    """
+    pk = parse_job_id(job_id)
+    if pk is None:
+        raise NotFound("Job not found")
+    # One's own first: the rules of projects take longer to write down than this takes to ask.
+    for jobs in (Job.objects.owned_by(user), Job.objects.visible_to(user)):
+        job = jobs.select_related("model").only(*STATUS_FIELDS, "model__public_id").filter(pk=pk).order_by().first()
+        if job is not None:
+            return job
+    raise NotFound("Job not found")
 
 
 def job_list(

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, Min, Q
 
 from jobs.models import Attempt, Job, JobStatus, Worker
-from jobs.routing import QUEUES, QueueSpec
+from jobs.routing import DEFAULT_ROUTE, QUEUES, TABLE, QueueSpec
 from jobs.selectors.jobs import BULKY
 from jobs.selectors.scheduling import live_workers
 
@@ -42,6 +42,25 @@ def queue_states(workers: Sequence[Worker] | None = None) -> list[QueueState]:
         if serving or row["pending"] or row["running"]:
             states.append(QueueState(spec, row["pending"], row["running"], row["oldest"], serving))
     return states
+
+
+@dataclass(frozen=True)
+class RoutedTo:
+    """A line of the document's routing table, and the live workers of the queue that it names."""
+
+    model_types: Sequence[str]  # none: all that stand in no other line
+    requires_gpu: bool
+    queue: QueueSpec
+    workers: Sequence[Worker]
+
+
+def routing_table(workers: Sequence[Worker]) -> list[RoutedTo]:
+    """The document's routing table, line by line, with those of these workers that serve each line. No query."""
+    return [
+        RoutedTo(row.model_types, requires_gpu, spec, [worker for worker in workers if spec.name in worker.queues])
+        for row in (*TABLE, DEFAULT_ROUTE)
+        for requires_gpu, spec in ((False, row.cpu), (True, row.gpu))
+    ]
 
 
 def current_attempts(workers: Sequence[Worker]) -> dict[int, Attempt]:

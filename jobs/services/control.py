@@ -9,6 +9,7 @@ from django.utils import timezone
 from automl_site.errors import Conflict, Forbidden, NotCancellable, NotFound
 from jobs import lifecycle
 from jobs.models import Attempt, Job, JobStatus, TrainedModel
+from jobs.services.limits import highest_priority
 from jobs.services.submission import inference_submit, training_submit
 from tracking.models import Project, User
 
@@ -41,6 +42,7 @@ def job_run_again(*, user: User, job: Job, hyperparameters: Mapping[str, Any] | 
             model_id=job.model.public_id,
             input_data=job.input_data,
             parameters=job.parameters,
+            priority=min(job.priority, highest_priority(user)),
             timeout=job.timeout_seconds,
             contract=job.contract,
             retry_of=job,
@@ -83,6 +85,7 @@ def _submit_training(
         requires_gpu=job.requires_gpu,
         framework_override=job.framework_override,
         project_id=job.project_id if editable else None,
+        priority=min(job.priority, highest_priority(user)),
         timeout=timeout,
         contract=job.contract,
         retry_of=job,

@@ -13,11 +13,12 @@ from datasets_app import paths
 from jobs import queue
 from jobs.models import Job, new_model_id
 from jobs.parameters import InferenceParameters
-from jobs.routing import QUEUES, ROUTES, QueueSpec, RoutingError, inference_queue, route
+from jobs.routing import ROUTES, QueueSpec, RoutingError, inference_queue, route
 from jobs.selectors.models import model_get
 from jobs.selectors.scheduling import estimated_seconds
 from jobs.services.hyperparameter_files import named_files
 from jobs.services.inference_inputs import inference_input
+from jobs.services.limits import check_priority, check_room_for_one
 from tracking import text
 from tracking.models import Run, User
 from tracking.services.projects import project_for_submission
@@ -39,6 +40,7 @@ def training_submit(
     requires_gpu: bool = False,
     framework_override: str = "",
     project_id: int | None = None,
+    priority: int = 0,
     timeout: float | None = None,
     contract: str = "job_queue",
     retry_of: Job | None = None,
@@ -49,18 +51,22 @@ def training_submit(
     `timeout`: seconds that its attempts may take together. `resumes`: it goes on from `retry_of`'s last checkpoint.
 
     Raises:
-        InvalidSpec: model type, routing, hyperparameters, data path or timeout; `errors` names the fields.
-        NotFound, Forbidden: the project.
+        InvalidSpec: model type, routing, hyperparameters, data path, priority or timeout; `errors` names the fields.
+        NotFound: the project.
+        Forbidden: the project, the priority.
+        TooManyPending: the user's limit is reached.
     """
     # Before the transaction, whose lock on SQLite is every writer's: workers wait for it.
     spec = _route(model_type, requires_gpu=requires_gpu, framework_override=framework_override)
     config = _check_hyperparameters(model_type, hyperparameters or {})
     _check_storable("description", description)
+    check_priority(user, priority)
     seconds = _timeout(timeout, bound=settings.JOBS["training_timeout"])
     data = paths.resolve(user=user, text=data_path)
     named_files(user=user, config=config)
     estimate = estimated_seconds(kind=Job.Kind.TRAINING, model_type=model_type)
     with _refused_if_gone(lambda: paths.resolve(user=user, text=data_path)), transaction.atomic():
+        check_room_for_one(user)
         project = project_for_submission(user=user, project_id=project_id)
         run = run_create(
             project=project,
@@ -76,6 +82,8 @@ def training_submit(
             contract=contract,
             model_type=model_type,
             queue=spec.name,
+            gpus=(getattr(config, "num_gpus", None) or 1) if spec.gpu else 0,
+            priority=priority,
             owner=user,
             project=project,
             run=run,
@@ -101,6 +109,7 @@ def inference_submit(
     model_id: str,
     input_data: Any,
     parameters: Mapping[str, Any] | None = None,
+    priority: int = 0,
     timeout: float | None = None,
     contract: str = "job_queue",
     retry_of: Job | None = None,
@@ -109,11 +118,14 @@ def inference_submit(
 
     Raises:
         NotFound: no such model, or not the caller's to see.
-        InvalidSpec: input data, parameters or timeout.
+        InvalidSpec: input data, parameters, priority or timeout.
+        Forbidden: the priority.
+        TooManyPending: the user's limit is reached.
     """
     model = model_get(user=user, model_id=model_id)
     _check_parameters(parameters or {})
     _check_storable("input_data", input_data)
+    check_priority(user, priority)
     seconds = _timeout(timeout, bound=settings.JOBS["inference_timeout"])
     given = inference_input(user=user, input_data=input_data, task=model.task)
     estimate = estimated_seconds(kind=Job.Kind.INFERENCE, model_type=model.model_type)
@@ -123,11 +135,13 @@ def inference_submit(
         inference_input(user=user, input_data=input_data, task=model.task)
 
     with _refused_if_gone(checked_again), transaction.atomic():
+        check_room_for_one(user)
         job = Job.objects.create(
             kind=Job.Kind.INFERENCE,
             contract=contract,
             model_type=model.model_type,
             queue=inference_queue(model.framework).name,
+            priority=priority,
             owner=user,
             model=model,
             retry_of=retry_of,
@@ -167,10 +181,9 @@ def _route(model_type: str, *, requires_gpu: bool, framework_override: str) -> Q
             sentence = f"{error.message} Available: {available}"
         raise InvalidSpec(errors={"model_type": [sentence]}) from error
     try:
-        if model_type not in ROUTES:
+        if model_type not in ROUTES and model_type in registry.TRAINERS:
             # A trainer outside the document's table (the benchmark's no-op) runs on its own framework's queue.
-            sibling = next(name for name, (own, _) in ROUTES.items() if QUEUES[own].framework == info.framework)
-            return route(sibling, framework_override=framework_override)
+            model_type = next(name for name, row in ROUTES.items() if row.cpu.framework == info.framework)
         return route(model_type, requires_gpu=requires_gpu, framework_override=framework_override)
     except RoutingError as error:
         raise InvalidSpec(errors={"framework_override": [str(error)]}) from error

@@ -39,7 +39,33 @@ def test_a_framework_is_there_when_all_its_packages_are(monkeypatch):
     assert probe()["frameworks"] == {"whole": metadata.version("polars")}
 
 
-def test_devices_are_asked_for_in_another_process(installed, monkeypatch):
+@pytest.fixture
+def driver(monkeypatch):
+    """There is a driver for GPUs, and none of its GPUs is hidden."""
+    monkeypatch.setattr(capabilities, "DRIVER_FILES", (__file__,))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def test_keras_is_there_with_a_library_that_it_computes_with(installed, monkeypatch):
+    installed(tensorflow="polars")
+    monkeypatch.setattr(capabilities, "BACKENDS", {"tensorflow": ("no_such_module", "pyarrow")})
+    assert list(probe()["frameworks"]) == ["tensorflow"]
+    monkeypatch.setattr(capabilities, "BACKENDS", {"tensorflow": ("no_such_module",)})
+    assert probe()["frameworks"] == {}
+
+
+@pytest.mark.parametrize("hidden", [True, False])
+def test_pytorch_is_not_imported_to_find_no_devices(installed, driver, monkeypatch, hidden):
+    installed(pytorch="polars")
+    if hidden:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    else:
+        monkeypatch.setattr(capabilities, "DRIVER_FILES", ("/dev/no such driver",))
+    monkeypatch.setattr(capabilities.subprocess, "run", lambda *_, **__: pytest.fail("it was asked"))
+    assert probe()["devices"] == []
+
+
+def test_devices_are_asked_for_in_another_process(installed, driver, monkeypatch):
     installed(pytorch="polars")
     asked = []
 
@@ -65,7 +91,9 @@ def mumbling(command, **options):
 
 
 @pytest.mark.parametrize("run", [broken, hanging, mumbling])
-def test_a_broken_installation_of_torch_leaves_the_other_queues_to_the_worker(installed, monkeypatch, run, caplog):
+def test_a_broken_installation_of_torch_leaves_the_other_queues_to_the_worker(
+    installed, driver, monkeypatch, run, caplog
+):
     installed(pytorch="polars", sklearn="skops")
     monkeypatch.setattr(capabilities.subprocess, "run", run)
     found = probe()

@@ -60,7 +60,7 @@ def test_nothing_is_claimed_where_nothing_waits(training, worker):
 def test_a_job_that_was_claimed_since_it_was_looked_at_is_not_claimed_again(training, worker, monkeypatch):
     looked_at = list(Job.objects.filter(pk=training.pk))
     answers = [looked_at, looked_at, []]
-    monkeypatch.setattr(lifecycle, "next_pending", lambda queue_names: answers.pop(0))
+    monkeypatch.setattr(lifecycle, "next_pending", lambda queue_names, gpus: answers.pop(0))
     assert lifecycle.claim_next(queue_names=["sklearn"], worker=worker) is not None
     assert lifecycle.claim_next(queue_names=["sklearn"], worker=worker) is None
     assert Attempt.objects.count() == 1
@@ -71,7 +71,7 @@ def test_a_stale_look_does_not_claim_a_job_that_has_come_back_meanwhile(training
     looked_at = list(Job.objects.filter(pk=training.pk))
     lifecycle.hand_back(attempt=claim(training), job=training, reason="its worker was told to end")
     answers = [looked_at, []]
-    monkeypatch.setattr(lifecycle, "next_pending", lambda queue_names: answers.pop(0))
+    monkeypatch.setattr(lifecycle, "next_pending", lambda queue_names, gpus: answers.pop(0))
     assert lifecycle.claim_next(queue_names=["sklearn"], worker=worker) is None
     assert Attempt.objects.count() == 1
 
@@ -81,7 +81,7 @@ def test_where_others_are_faster_at_every_candidate_another_look_is_taken(submit
     gone, waiting = [Job.objects.get(pk=first.pk)], [Job.objects.get(pk=second.pk)]
     lifecycle.cancel(job=first)
     answers = [gone, waiting]
-    monkeypatch.setattr(lifecycle, "next_pending", lambda queue_names: answers.pop(0))
+    monkeypatch.setattr(lifecycle, "next_pending", lambda queue_names, gpus: answers.pop(0))
     assert lifecycle.claim_next(queue_names=["sklearn"], worker=worker).job_id == second.pk
 
 

@@ -3,15 +3,17 @@
 import json
 import shlex
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from jobs import snippets
+from jobs import routing, snippets
 from jobs.capabilities import servable_queues
 from jobs.models import Job, TrainedModel
 from jobs.routing import QUEUES, ROUTES, TRAINING_QUEUES, RoutingError, inference_queue, route
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 # The document's table, line by line: model types, queue without and with a GPU.
 TABLE = [
     (("bert", "transformer", "gpt"), "PyTorch 2.1 CPU", "PyTorch 2.1 GPU"),
@@ -19,6 +21,22 @@ TABLE = [
     (("inception", "mobilenet", "efficientnet"), "TensorFlow", "TensorFlow"),
     (("random_forest", "svm", "logistic_regression"), "Scikit-learn", "Scikit-learn"),
 ]
+
+
+def test_the_page_about_the_contract_shows_the_table_that_is_routed_by():
+    lines = []
+    for row in (*routing.TABLE, routing.DEFAULT_ROUTE):
+        names = ", ".join(f"`{name}`" for name in row.model_types) or "all others"
+        lines += [f"| {names} | `false` | `{row.cpu.name}` | {row.cpu.title} |"]
+        lines += [f"| {names} | `true` | `{row.gpu.name}` | {row.gpu.title} |"]
+    assert "\n".join(lines) in (ROOT / "docs" / "contracts" / "job-queue.md").read_text()
+
+
+def test_what_makes_a_worker_for_a_queue_is_there():
+    makefile = (ROOT / "Makefile").read_text()
+    for spec in QUEUES.values():
+        assert (ROOT / "requirements" / f"worker-{spec.setup}.txt").is_file()
+        assert spec.setup == "sklearn" or f"\n{spec.setup}: ##" in makefile  # `make run` brings that of sklearn
 
 
 @pytest.mark.parametrize(("model_types", "cpu", "gpu"), TABLE)
@@ -121,11 +139,20 @@ def test_an_inferences_command_is_its_order(input_data, monkeypatch):
     assert asked_by(job, monkeypatch) == [("http://here/jobs/inference", body)]
 
 
+def test_an_image_is_shortened_in_a_command(monkeypatch):
+    model = TrainedModel(public_id="model_000000000000")
+    image = f"data:image/png;base64,{'A' * 1_000_000}"
+    for given, shown in ((image, f"{image[:60]}…"), ([image, "short"], [f"{image[:60]}…", "short"])):
+        job = Job(kind="inference", model=model, input_data=given, parameters={})
+        ((_, body),) = asked_by(job, monkeypatch)
+        assert body["input_data"] == shown
+
+
 def test_a_models_command_asks_for_one_row(monkeypatch):
     model, row = TrainedModel(public_id="model_000000000000"), {"a": None, "b": ODD}
-    body = {"model_id": model.public_id, "input_data": [row]}
-    assert run_curl(snippets.prediction_as_curl(model, row, "http://here/")) == ("http://here/jobs/inference", body)
-    assert run_python(snippets.prediction_as_python(model, row, "http://here/"), monkeypatch)[:2] == (
+    body, order = {"model_id": model.public_id, "input_data": [row]}, ([row], {})
+    assert run_curl(snippets.prediction_as_curl(model, order, "http://here/")) == ("http://here/jobs/inference", body)
+    assert run_python(snippets.prediction_as_python(model, order, "http://here/"), monkeypatch)[:2] == (
         "http://here/jobs/inference",
         body,
     )

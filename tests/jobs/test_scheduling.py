@@ -1,8 +1,12 @@
 """Which job is next, where a pending one stands, how long it will take, and what its user is told."""
 
+import re
+import time
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from jobs import lifecycle
 from jobs.models import Attempt, Job, Worker
@@ -111,11 +115,97 @@ def test_the_positions_of_any_jobs_are_those_that_each_has_alone(submit):
     assert queue_positions([]) == {}
 
 
-def test_any_number_of_positions_takes_two_queries_and_no_sort(submit, django_assert_num_queries):
+def test_any_number_of_positions_takes_five_queries_and_no_sort(submit, make_user, django_assert_num_queries):
     jobs = [submit() for _ in range(5)]
-    with django_assert_num_queries(2) as captured:
+    with django_assert_num_queries(3):
         assert sorted(queue_positions(jobs).values()) == [1, 2, 3, 4, 5]
+    jobs.append(submit(user=make_user("bob")))
+    with django_assert_num_queries(5) as captured:
+        assert sorted(queue_positions(jobs).values()) == [1, 2, 3, 4, 5, 6]
     assert not any("ORDER BY" in query["sql"] or "RANK" in query["sql"] for query in captured.captured_queries)
+
+
+def test_positions_are_the_order_in_which_jobs_of_several_users_are_taken(submit, make_user, order):
+    bob, cay = make_user("bob"), make_user("cay")
+    jobs = [submit() for _ in range(6)] + [submit(user=bob) for _ in range(3)]
+    jobs += [submit(user=cay), with_priority(submit(user=cay), 3), with_priority(submit(), -1)]
+    places = queue_positions(Job.objects.all())
+    assert sorted(places.values()) == list(range(1, len(jobs) + 1))
+    assert {pk: place for place, pk in enumerate(order(), 1)} == places
+
+
+def test_a_position_counts_what_others_have_running_for_them(submit, make_user, make_worker):
+    """Who has three running lets others have three before the next one."""
+    for number in range(3):
+        submit()
+        lifecycle.claim_next(queue_names=["sklearn"], worker=make_worker(f"w{number}"))
+    bob = make_user("bob")
+    mine, theirs = [submit() for _ in range(2)], [submit(user=bob) for _ in range(5)]
+    places = queue_positions([*mine, *theirs])
+    assert [places[job.pk] for job in theirs] == [1, 2, 3, 5, 7]
+    assert [places[job.pk] for job in mine] == [4, 6]
+
+
+def test_a_position_is_told_though_the_queue_moved_on_meanwhile(submit, claim):
+    job = submit()
+    claim(job)
+    assert queue_position(job) == 1
+    assert queue_positions([job]) == {}
+
+
+# --- Many jobs --------------------------------------------------------------------------------------------------------
+
+
+def plan(query, parameters=()):
+    """What the database does for a query, in its own words; PostgreSQL is told not to read small tables whole."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute("SET LOCAL enable_bitmapscan = off")
+            cursor.execute(f"EXPLAIN {query}", parameters)
+        else:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query}", parameters)
+        return "\n".join(str(row[-1]) for row in cursor.fetchall())
+
+
+def test_the_next_job_is_found_by_indexes_however_many_wait(submit, make_user):
+    submit(), submit(user=make_user("bob"))
+    with CaptureQueriesContext(connection) as captured:
+        assert len(next_pending(["sklearn", "tensorflow"])) == 2
+    owners, running, had, *candidates = (query["sql"] for query in captured.captured_queries)
+    for query in (owners, *candidates):
+        told = plan(query)
+        assert "job_pending_by_owner" in told, told
+        assert not re.search(r"SCAN jobs_job|Seq Scan on jobs_job|job_pending_by_queue", told), told
+    assert "job_by_status" in plan(running) and "job_share" in plan(had)
+    assert not re.search(r"SCAN jobs_job|Seq Scan on jobs_job", plan(running) + plan(had))
+
+
+@pytest.mark.full
+def test_a_claim_takes_no_longer_with_a_hundred_thousand_jobs_waiting(submit, make_user):
+    submit(), submit(user=make_user("bob"))
+    few = seconds_of_a_look()
+    template = Job.objects.first()
+    Job.objects.bulk_create(
+        (
+            Job(kind="training", model_type="noop", queue="sklearn", owner=template.owner, project=template.project)
+            for _ in range(100_000)
+        ),
+        batch_size=2_000,
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE jobs_job")
+    assert seconds_of_a_look() <= few * 3
+
+
+def seconds_of_a_look():
+    """Of the fastest of several looks for the next job."""
+    times = []
+    for _ in range(20):
+        started = time.perf_counter()
+        assert len(next_pending(["sklearn", "tensorflow"])) >= 2
+        times.append(time.perf_counter() - started)
+    return min(times)
 
 
 def test_the_messages_of_many_jobs_are_those_of_each(submit, claim, worker):
