@@ -3,14 +3,17 @@
 import itertools
 import os
 import socket
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 
 from jobs.lifecycle import database_now, dead_after
 from jobs.models import Worker
+from jobs.outages import OUTAGE
 from jobs.processes import is_alive, machine_id
 
 
@@ -35,6 +38,35 @@ class Registration:
         mine = Worker.objects.filter(pk=self.worker.pk, pid=self.worker.pid, started_at=self.worker.started_at)
         if not mine.update(heartbeat_at=Now(), state=state):
             self.worker = self._register()
+
+    @contextmanager
+    def beating(self, state: str, *, every: float) -> Iterator[None]:
+        """Beat every so many seconds from a thread, for as long as the caller's own has no time for it.
+
+        The thread and its connection are gone afterwards: a fork must find neither.
+        """
+        is_over = threading.Event()
+
+        def beat() -> None:
+            try:
+                while not is_over.wait(every):
+                    with suppress(*OUTAGE):
+                        self.beat(state)
+            finally:
+                connection.close()
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            thread.join()
+
+    def serve(self, queues: Sequence[str]) -> None:
+        """From now on serve these queues."""
+        self._fields["queues"] = self.worker.queues = list(queues)
+        Worker.objects.filter(pk=self.worker.pk, started_at=self.worker.started_at).update(queues=list(queues))
 
     def stopped(self) -> None:
         Worker.objects.filter(pk=self.worker.pk, started_at=self.worker.started_at).update(

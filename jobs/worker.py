@@ -5,8 +5,10 @@ fork hangs or crashes after it. It watches the child, writes the heartbeats, and
 claim is gone.
 """
 
+import gc
 import importlib
 import logging
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -19,10 +21,13 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 from jobs import lifecycle, processes, queue, runner, workspace
+from jobs.layout import LIGHT
 from jobs.models import Attempt, Job, Worker
 from jobs.outages import FIRST_PAUSE, OUTAGE, forget_connection
 from jobs.registration import Registration
 from jobs.reporter import StopFlag
+from jobs.routing import QUEUES
+from jobs.selectors.scheduling import next_pending
 from jobs.supervision import Child, StopRequested, StopSignals, conclude, deadline_of, grace_of
 from jobs.workhorse import WorkHorse, takes
 from trainers import registry
@@ -40,17 +45,27 @@ def wake_up() -> None:
     """What an RQ entry names. Our workers never call it: to them the entry only says that its queue has work."""
 
 
+class NothingToServe(Exception):
+    """What the jobs of the worker's queues need cannot be imported."""
+
+
 def import_trainers(frameworks: Iterable[str]) -> set[str]:
     """Import what the children will need, which they would import anew otherwise. The frameworks that cannot be."""
     broken = set()
     for info in registry.TRAINERS.values():
-        if info.framework in frameworks and info.framework not in broken:
-            try:
-                importlib.import_module(info.module)
-            except Exception:  # a broken installation raises anything
-                logger.exception("%s cannot be imported; its queues are not served", info.module)
-                broken.add(info.framework)
+        if info.framework in frameworks and info.framework not in broken and not import_trainer(info):
+            broken.add(info.framework)
     return broken
+
+
+def import_trainer(info: registry.TrainerInfo) -> bool:
+    """Import a trainer and its framework; whether that went well."""
+    try:
+        importlib.import_module(info.module)
+    except Exception:  # a broken installation raises anything
+        logger.exception("%s cannot be imported; its queues are not served", info.module)
+        return False
+    return True
 
 
 class QueueWorker(rq.Worker):
@@ -118,8 +133,15 @@ class QueueWorker(rq.Worker):
         """Run a claimed attempt to its end."""
         raise NotImplementedError
 
+    def ready_for(self, queue_names: Sequence[str]) -> Sequence[str]:
+        """Make ready for the next job of these queues. Those of them that the worker can serve."""
+        return queue_names
+
     def _run_next(self, queue_names: Sequence[str]) -> bool:
-        attempt = lifecycle.claim_next(queue_names=queue_names, worker=self.worker)
+        names = self.ready_for(queue_names)
+        if not names or self.signals.requested:
+            return False
+        attempt = lifecycle.claim_next(queue_names=names, worker=self.worker)
         if attempt is None:
             return False
         logger.info("Job %s: attempt %d begins", attempt.job_id, attempt.number)
@@ -199,6 +221,41 @@ class TrainingWorker(QueueWorker):
         finally:
             self._retire()
 
+    def ready_for(self, queue_names: Sequence[str]) -> Sequence[str]:
+        """Import the trainer that the next job needs: once here, or each child imports it anew.
+
+        Before the claim: it takes seconds, in which another worker may begin the job. Raises NothingToServe.
+        """
+        names = [name for name in queue_names if name in self.worker.queues]
+        while names and (needed := self._not_imported(names)):
+            queue_name, info = needed
+            with self._registration.beating(Worker.State.IDLE, every=settings.JOBS["heartbeat"]):
+                works = import_trainer(info)
+            self.worker = self._registration.worker
+            gc.freeze()  # a collection in a forked child would touch, and so copy, all that is shared
+            if not works:
+                self._leave(queue_name)
+                names.remove(queue_name)
+        return names
+
+    def _not_imported(self, queue_names: Sequence[str]) -> tuple[str, registry.TrainerInfo] | None:
+        """The queue and the trainer of the next job of these queues, if that is not imported yet."""
+        if all(QUEUES[name].framework == LIGHT for name in queue_names):
+            return None  # they were imported at the start
+        for job in next_pending(queue_names, gpus=self.worker.gpus)[:1]:
+            with suppress(registry.UnknownTrainer):  # the job's process will tell its user
+                info = registry.get(job.model_type)
+                return None if info.module in sys.modules else (job.queue, info)
+        return None
+
+    def _leave(self, queue_name: str) -> None:
+        """Serve a queue no longer, for whose jobs something cannot be imported. They wait for another worker."""
+        self._registration.serve([name for name in self.worker.queues if name != queue_name])
+        self.worker = self._registration.worker
+        if not self.worker.queues:
+            raise NothingToServe
+        self._ordered_queues = [each for each in self._ordered_queues if each.name != queue_name]
+
     def execute(self, attempt: Attempt) -> None:
         job = attempt.job
         if self._horse is None or not takes(job) or not self._horse.may_go_on():
@@ -220,6 +277,8 @@ class TrainingWorker(QueueWorker):
             self._retire()
         if self._is_shown_busy:
             self._beat_at = 0.0
+        if settings.JOBS["max_running_per_user"]:
+            self._look_at = 0.0  # this owner's next one was not to begin before, and its wake-up may be spent
 
     def _retire(self) -> None:
         """End the work-horse, which has nothing to do; the next job gets another."""

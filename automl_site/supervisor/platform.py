@@ -22,6 +22,9 @@ from automl_site import valkey
 from automl_site.supervisor.children import ChildSpec
 from automl_site.supervisor.log import Log
 from automl_site.supervisor.supervisor import Supervisor
+from jobs import layout
+from jobs.capabilities import probe
+from jobs.layout import Lane
 
 ROLES = ("web", "worker", "reconciler")
 READY_SECONDS = 60.0
@@ -43,6 +46,9 @@ class Order:
     workers: int
     server: str
     roles: Sequence[str]
+    deep_workers: int = 1
+    gpus_per_worker: int = 1
+    queues: Sequence[str] = ()  # all that the machine can serve, if empty
 
 
 class FolderLock:
@@ -190,11 +196,33 @@ class Platform:
         if listener is not None:
             self._start_web(listener)
         if "worker" in self.order.roles:
-            for number in range(1, self.order.workers + 1):
-                self._add("worker", f"train-{number}", [*manage, "worker", "--kind", "training"])
-            self._add("worker", "infer", [*manage, "worker", "--kind", "inference"])
+            for lane in self.lanes():
+                name = f"{socket.gethostname()}-{lane.name}"
+                self._add("worker", lane.name, [*manage, "worker", *lane.arguments(), "--name", name])
         if "reconciler" in self.order.roles:
             self._add("reconciler", "reconcile", [*manage, "reconcile"])
+
+    def lanes(self) -> list[Lane]:
+        """The workers for this machine. Raises CannotStart where it was to run nothing else, and can run none."""
+        order, found = self.order, probe()
+        names = ", ".join(f"{name} {version}" for name, version in found["frameworks"].items()) or "none"
+        self.log.line("up", f"Frameworks found: {names}; GPUs: {len(found['devices'])}")
+        lanes = layout.lanes(
+            found,
+            workers=order.workers,
+            deep_workers=order.deep_workers,
+            gpus_per_worker=order.gpus_per_worker,
+            only=order.queues,
+        )
+        if not lanes:
+            missing = (
+                f"This machine can serve no queue{' of ' + ', '.join(order.queues) if order.queues else ''}. Install a "
+                "framework, for instance: make torch, or pip install -r requirements/worker-sklearn.txt"
+            )
+            if list(order.roles) == ["worker"]:
+                raise CannotStart(missing)
+            self.log.line("up", missing)
+        return lanes
 
     def _start_web(self, listener: socket.socket) -> None:
         descriptor = listener.fileno()

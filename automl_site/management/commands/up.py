@@ -14,6 +14,7 @@ from automl_site.exits import exit_now
 from automl_site.supervisor.log import Log
 from automl_site.supervisor.platform import ROLES, CannotStart, FolderLock, Order, Platform, listen
 from automl_site.supervisor.reload import CodeWatch
+from jobs.routing import QUEUES
 
 LEAST_FREE_BYTES = 200 * 1024 * 1024
 
@@ -32,6 +33,13 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def queue_names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in QUEUES]:
+        raise ArgumentTypeError(f"there is no queue {unknown[0]}; there are {', '.join(QUEUES)}")
+    return names
+
+
 class Command(BaseCommand):
     help = "Start the platform: database, Valkey, web server, workers and reconciler, all state under one folder."
     requires_system_checks = [Tags.security]  # the others import every view there is; the lint makes them
@@ -39,7 +47,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--bind", type=address, default="127.0.0.1:8000", help="HOST:PORT (port 0: any free one)")
         parser.add_argument("--data", help="the data folder (default: AUTOML_DATA, or ./data)")  # read by manage.py
-        parser.add_argument("--workers", type=positive, default=1, help="training workers (default: 1)")
+        parser.add_argument("--workers", type=positive, default=1, help="workers that train on tables (default: 1)")
+        parser.add_argument(
+            "--deep-workers", type=positive, default=1, help="workers that train networks on the CPU (default: 1)"
+        )
+        parser.add_argument(
+            "--gpus-per-worker", type=positive, default=1, help="GPUs of each worker that trains on them (default: 1)"
+        )
+        parser.add_argument(
+            "--queues", type=queue_names, default=(), help="serve only these, separated by commas (default: all it can)"
+        )
         parser.add_argument("--server", choices=("uvicorn", "daphne"), default="uvicorn")
         parser.add_argument("--only", choices=ROLES, help="run one role, for other machines")
         parser.add_argument("--reload", action="store_true", help="restart web and workers when code changes")
@@ -47,7 +64,16 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         host, port = options["bind"]
         roles = [options["only"]] if options["only"] else list(ROLES)
-        order = Order(host=host, port=port, workers=options["workers"], server=options["server"], roles=roles)
+        order = Order(
+            host=host,
+            port=port,
+            workers=options["workers"],
+            server=options["server"],
+            roles=roles,
+            deep_workers=options["deep_workers"],
+            gpus_per_worker=options["gpus_per_worker"],
+            queues=options["queues"],
+        )
         try:
             self._up(order, reload=options["reload"])
         except CannotStart as error:
@@ -64,7 +90,9 @@ class Command(BaseCommand):
         _prepare_folder(settings.DATA_DIR)
         lock = FolderLock(settings.DATA_DIR) if whole else None
         listener = listen(order.host, order.port) if "web" in order.roles else None
-        names = ["valkey", "web", *(f"train-{n}" for n in range(1, order.workers + 1)), "infer", "reconcile"]
+        trainers = [f"train-{n}" for n in range(1, order.workers + 1)]
+        trainers += [f"deep-{n}" for n in range(1, order.deep_workers + 1)]
+        names = ["valkey", "web", *trainers, "infer", "infer-deep", "reconcile"]
         log = Log(settings.DATA_DIR / ("up.log" if whole else f"{order.roles[0]}.log"), names)
         platform = Platform(order, log, lock)
         platform.supervisor.take_signals()
