@@ -2,16 +2,20 @@
 
 import json
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from jobs.models import Job, TrainedModel
+
+MAX_SHOWN = 5_000  # characters of a text in a command to copy
 
 
 def order_of(job: Job) -> tuple[str, dict[str, Any]]:
     """(path, body) of the request that submits such a job."""
     if job.kind == Job.Kind.INFERENCE:
         model_id = job.model.public_id if job.model else ""
-        return "jobs/inference", {"model_id": model_id, "input_data": job.input_data, "parameters": job.parameters}
+        given = _shown(job.input_data)
+        return "jobs/inference", {"model_id": model_id, "input_data": given, "parameters": job.parameters}
     body = {
         "model_type": job.model_type,
         "data_path": job.data_path,
@@ -20,7 +24,18 @@ def order_of(job: Job) -> tuple[str, dict[str, Any]]:
         "requires_gpu": job.requires_gpu,
         "framework_override": job.framework_override,
     }
-    return "jobs/training", {name: value for name, value in body.items() if value}
+    return "jobs/training", _filled(body)
+
+
+def _shown(given: Any) -> Any:
+    """An inference's input without what nobody reads: an image as text is megabytes long."""
+    if isinstance(given, str) and len(given) > MAX_SHOWN:
+        return f"{given[:60]}…"
+    return [_shown(each) for each in given] if isinstance(given, list) else given
+
+
+def _filled(body: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value}
 
 
 def job_as_curl(job: Job, base: str) -> str:
@@ -31,16 +46,18 @@ def job_as_python(job: Job, base: str) -> str:
     return as_python(*order_of(job), base)
 
 
-def prediction_as_curl(model: TrainedModel, row: dict[str, Any], base: str) -> str:
-    return as_curl("jobs/inference", _prediction(model, row), base)
+def prediction_as_curl(model: TrainedModel, order: tuple[Any, dict[str, Any]], base: str) -> str:
+    """`order`: an inference's input and parameters."""
+    return as_curl("jobs/inference", _prediction(model, order), base)
 
 
-def prediction_as_python(model: TrainedModel, row: dict[str, Any], base: str) -> str:
-    return as_python("jobs/inference", _prediction(model, row), base)
+def prediction_as_python(model: TrainedModel, order: tuple[Any, dict[str, Any]], base: str) -> str:
+    return as_python("jobs/inference", _prediction(model, order), base)
 
 
-def _prediction(model: TrainedModel, row: dict[str, Any]) -> dict[str, Any]:
-    return {"model_id": model.public_id, "input_data": [row]}
+def _prediction(model: TrainedModel, order: tuple[Any, dict[str, Any]]) -> dict[str, Any]:
+    input_data, parameters = order
+    return _filled({"model_id": model.public_id, "input_data": input_data, "parameters": parameters})
 
 
 def as_curl(path: str, body: dict[str, Any], base: str) -> str:

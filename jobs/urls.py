@@ -27,8 +27,10 @@ urlpatterns = [
     path("ui/models/<str:model_id>/model.json", models.manifest, name="model-manifest"),
     path("ui/models/<str:model_id>/files.zip", model_files.archive, name="model-files-zip"),
     path("ui/models/<str:model_id>/file/<path:path>", model_files.file, name="model-file"),
+    path("ui/models/<str:model_id>/samples/<str:name>", model_files.sample, name="model-sample"),
     path("ui/models/<str:model_id>/try/", models.try_model, name="model-try"),
     path("ui/models/<str:model_id>/try/<uuid:job_id>/", models.try_result, name="model-try-result"),
+    path("ui/models/<str:model_id>/try/<uuid:job_id>/cancel/", models.try_cancel, name="model-try-cancel"),
     path("ui/models/<str:model_id>/trash/", models.trash, name="model-trash"),
     path("ui/models/<str:model_id>/restore/", models.restore, name="model-restore"),
 ]

@@ -230,6 +230,12 @@ def number(value: object, digits: int = 4) -> str:
 
 
 @register.filter
+def words(name: object) -> str:
+    """A name of ours for reading: "image_classification" -> "image classification"."""
+    return str(name).replace("_", " ")
+
+
+@register.filter
 def percent(value: object, decimals: int = 0) -> str:
     """0.914 -> "91%". Rounded down, so that only the whole is 100%."""
     fraction = _seconds(value)

@@ -14,6 +14,9 @@ from tracking.models import Run, User
 
 MAX_MODELS = 20  # of a run that its page shows, newest first
 MAX_FILES = 200  # of a model that a page shows
+SAMPLES = "samples"  # where a trainer puts pictures that its report names
+MAX_SAMPLE_BYTES = 100_000
+PICTURES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,22 @@ def model_file_key(*, model: TrainedModel, path: str) -> str:
     if path not in get_storage().folder_files(_folder(model)):
         raise NotFound("The model has no such file.")
     return f"{_folder(model)}/{path}"
+
+
+def sample_image(*, model: TrainedModel, name: str) -> tuple[bytes, str]:
+    """(the bytes, their content type) of a picture that the model's report shows. Raises NotFound, StorageError."""
+    path = f"{SAMPLES}/{name}"
+    if not any(sample.get("file") == path for sample in model.report.get("samples") or ()):
+        raise NotFound("The model has no such picture.")
+    try:
+        with get_storage().open(f"{_folder(model)}/{path}") as file:
+            content = file.read(MAX_SAMPLE_BYTES + 1)
+    except FileNotFoundError:
+        raise NotFound("The model has no such picture.") from None
+    content_type = next((kind for magic, kind in PICTURES.items() if content.startswith(magic)), None)
+    if content_type is None or len(content) > MAX_SAMPLE_BYTES:
+        raise NotFound("The model has no such picture.")
+    return content, content_type
 
 
 def model_entries(*, model: TrainedModel) -> list[ZipEntry]:

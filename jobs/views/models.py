@@ -1,7 +1,7 @@
 """The models' list, a model's page, and trying a model."""
 
 import json
-from typing import Any
+from contextlib import suppress
 from uuid import UUID
 
 from django.contrib import messages
@@ -9,20 +9,29 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
 
-from automl_site.errors import DomainError, InvalidSpec, NotFound
+from automl_site.errors import DomainError, InvalidSpec, NotCancellable, NotFound
 from jobs import snippets
-from jobs.forms import TryForm
-from jobs.models import TrainedModel
-from jobs.selectors.jobs import job_get
+from jobs.models import Job, TrainedModel
+from jobs.selectors import reports
+from jobs.selectors.jobs import job_list
 from jobs.selectors.models import model_get, model_list
-from jobs.services.control import model_restore, model_trash
+from jobs.services.control import job_cancel, model_restore, model_trash
 from jobs.services.submission import inference_submit
+from jobs.try_forms import TaskForm, example_order, try_form
 
 PAGE = 50
-# A form of more fields than this is no help; such a model is tried by pasting rows.
-TRY_FIELDS = 60
+# A try is asked for again after so long, in ms, while it is as old as so many seconds.
+POLLS = ((2.0, 150), (15.0, 400))
+SLOWEST_POLL = 1000
+HELD_OUT = {
+    "image_classification": "images",
+    "text_classification": "texts",
+    "language_modelling": "text",
+    "masked_language_modelling": "text",
+}
 
 
 @login_required
@@ -47,23 +56,25 @@ def models(request: HttpRequest) -> HttpResponse:
 @require_GET
 def model(request: HttpRequest, model_id: str) -> HttpResponse:
     shown = model_get(user=request.user, model_id=model_id)
-    return _model_page(request, shown, TryForm(_columns(shown)))
+    return _model_page(request, shown, try_form(shown))
 
 
-def _columns(model: TrainedModel) -> list[dict[str, Any]]:
-    columns: list[dict[str, Any]] = model.schema.get("columns", [])
-    return columns if len(columns) <= TRY_FIELDS else []
-
-
-def _model_page(request: HttpRequest, shown: TrainedModel, form: TryForm, status: int = 200) -> HttpResponse:
-    columns = shown.schema.get("columns", [])
-    example = {column["name"]: (column.get("examples") or [None])[0] for column in columns}
+def _model_page(request: HttpRequest, shown: TrainedModel, form: TaskForm, status: int = 200) -> HttpResponse:
+    matrix = reports.confusion_matrix(shown.report)
+    scores, classes = reports.class_scores(shown.report, request.GET.get("sort", ""))
+    example = example_order(shown)
     base = request.build_absolute_uri("/")
     context = {
         "model": shown,
+        "held_out": HELD_OUT.get(shown.task, "rows"),
         "form": form,
-        "rows": request.POST.get("rows", ""),
-        "columns": columns,
+        "columns": shown.schema.get("columns", []),
+        "matrix": matrix,
+        "confusions": reports.confusions(matrix) if matrix and matrix.is_dense else [],
+        "scores": scores,
+        "classes": classes,
+        "samples": reports.samples(shown.report),
+        "has_curves": reports.has_curves(shown),
         "importances": [
             {"label": row["name"], "value": row["importance"]} for row in shown.report.get("feature_importances", [])
         ][:30],
@@ -77,48 +88,68 @@ def _model_page(request: HttpRequest, shown: TrainedModel, form: TryForm, status
 @login_required
 @require_POST
 def try_model(request: HttpRequest, model_id: str) -> HttpResponse:
-    """Submit what was typed (a row's fields, or pasted rows) as an inference job; its result is shown once there."""
+    """Submit what was filled in as an inference job; its result is shown once there."""
     shown = model_get(user=request.user, model_id=model_id)
-    form = TryForm(_columns(shown), request.POST)
+    form = try_form(shown, request)
     try:
+        input_data, parameters = form.order()
         job = inference_submit(
             user=request.user,
             model_id=shown.public_id,
-            input_data=_typed(request, form),
-            parameters={"probability": True} if shown.task == "classification" else {},
+            input_data=input_data,
+            parameters=parameters,
             contract="page",
         )
     except DomainError as error:
         sentence = error.first_sentence() if isinstance(error, InvalidSpec) else error.message
         if request.htmx:
-            return render(request, "models/_try_result.html", {"problem": sentence}, status=422)
+            return _try_answer(request, shown, None, problem=sentence, status=422)
         messages.error(request, sentence)
         return _model_page(request, shown, form, status=422)
     if request.htmx:
-        return render(request, "models/_try_result.html", {"job": job, "model": shown})
+        return _try_answer(request, shown, job)
     return redirect("job", job_id=job.pk)
-
-
-def _typed(request: HttpRequest, form: TryForm) -> Any:
-    """What was pasted, else the row of the fields. Raises InvalidSpec."""
-    pasted = request.POST.get("rows", "").strip()
-    if pasted:
-        return pasted
-    if not form.fields:
-        raise InvalidSpec("Paste at least one row.")
-    if not form.is_valid():
-        raise InvalidSpec(errors={form[name].label: list(errors) for name, errors in form.errors.items()})
-    return [form.row()]
 
 
 @login_required
 @require_GET
 def try_result(request: HttpRequest, model_id: str, job_id: UUID) -> HttpResponse:
     """The state of a try: polled by the model's page until the job has ended."""
-    job = job_get(user=request.user, job_id=str(job_id))
-    if job.model is None or job.model.public_id != model_id:
+    job = _try_job(request, model_id, job_id)
+    return _try_answer(request, job.model, job)
+
+
+@login_required
+@require_POST
+def try_cancel(request: HttpRequest, model_id: str, job_id: UUID) -> HttpResponse:
+    """Stop a try, and show what became of it."""
+    job = _try_job(request, model_id, job_id)
+    with suppress(NotCancellable):  # it has just ended
+        job_cancel(user=request.user, job=job)
+    return _try_answer(request, job.model, _try_job(request, model_id, job_id))
+
+
+def _try_job(request: HttpRequest, model_id: str, job_id: UUID) -> Job:
+    """Without its input, which may be an image, and is asked for many times. Raises NotFound."""
+    tries = job_list(user=request.user, kind=Job.Kind.INFERENCE).filter(pk=job_id, model__public_id=model_id)
+    job = tries.first()
+    if job is None:
         raise NotFound("Job not found")
-    return render(request, "models/_try_result.html", {"job": job, "model": job.model})
+    return job
+
+
+def _try_answer(
+    request: HttpRequest, shown: TrainedModel, job: Job | None, *, problem: str = "", status: int = 200
+) -> HttpResponse:
+    age = (timezone.now() - job.created_at).total_seconds() if job else 0.0
+    context = {
+        "model": shown,
+        "job": job,
+        "problem": problem,
+        "delay": next((delay for limit, delay in POLLS if age < limit), SLOWEST_POLL),
+    }
+    name = "models/_generation.html" if shown.task == "language_modelling" else "models/_try_result.html"
+    return render(request, name, context, status=status)
 
 
 @login_required

@@ -11,7 +11,7 @@ const DETAIL_DELAY = 150; // ms
 const MAX_POINTS = 2000;
 
 /** "train_loss" -> { title: "loss", key: "train" } */
-function place(name) {
+export function place(name) {
   const role = ROLES.find((prefix) => name.startsWith(`${prefix}_`) || name.startsWith(`${prefix}/`));
   return role ? { title: name.slice(role.length + 1), key: role } : { title: name, key: ROLES[0] };
 }

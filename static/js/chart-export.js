@@ -6,7 +6,7 @@ import { toCsv } from "./series-data.js";
 
 /** All points with full precision. */
 export function saveCsv(chart) {
-  download(new Blob([toCsv([...chart.series.values()])], { type: "text/csv" }), `${fileName(chart.title)}.csv`);
+  download(new Blob([toCsv([...chart.series.values()], chart.unit)], { type: "text/csv" }), `${fileName(chart.title)}.csv`);
 }
 
 /** The plot on the page's own background, with title and legend. */

@@ -121,10 +121,10 @@ export function drawOddPoints(plot, layout, { root, xMode, xLog }) {
 }
 
 /** A value of x in words. */
-export function xWords(x, xMode) {
+export function xWords(x, xMode, unit = "step") {
   if (xMode === "relative") return `after ${shortDuration(x)}`;
   if (xMode === "time") return new Date(x * 1000).toLocaleString();
-  return `step ${number(x)}`;
+  return `${unit} ${number(x)}`;
 }
 
 function shortDuration(seconds) {

@@ -8,12 +8,12 @@ const TABLE_ROWS = 200;
 const NAMED_LINES = 8; // of a label; many more would not be listened to
 
 /** "Line chart of loss. loss: 12 points, last 0.1 at step 11, from 0.1 to 2" */
-export function chartLabel(title, list) {
+export function chartLabel(title, list, unit = "step") {
   const parts = list.slice(0, NAMED_LINES).map((series) => {
     const { last, lastStep, least, greatest, count, odd } = series.summary();
     const oddWords = odd ? `, ${odd} of them not a number` : "";
     return (
-      `${series.name}: ${count} points${oddWords}, last ${number(last)} at step ${number(lastStep)}, ` +
+      `${series.name}: ${count} points${oddWords}, last ${number(last)} at ${unit} ${number(lastStep)}, ` +
       `from ${number(least)} to ${number(greatest)}`
     );
   });
@@ -33,7 +33,7 @@ export function tableDisclosure(title, fill) {
 }
 
 /** The last steps of all series, the newest first. */
-export function pointsTable(list) {
+export function pointsTable(list, unit = "step") {
   const steps = union(list.map((series) => series.steps));
   const lookup = list.map((series) => new Map(series.steps.map((step, i) => [step, series.values[i]])));
   const rows = steps
@@ -46,8 +46,8 @@ export function pointsTable(list) {
       return element("tr", {}, element("th", { scope: "row" }, number(step)), ...cells);
     });
   const words =
-    steps.length > TABLE_ROWS ? `The last ${TABLE_ROWS} of ${steps.length} steps; the CSV has all` : "All steps";
-  const header = ["step", ...list.map((series) => series.name)];
+    steps.length > TABLE_ROWS ? `The last ${TABLE_ROWS} of ${steps.length} ${unit}s; the CSV has all` : `All ${unit}s`;
+  const header = [unit, ...list.map((series) => series.name)];
   return element(
     "table",
     {},

@@ -29,14 +29,16 @@ export class SeriesChart {
    * @param {boolean} [options.shared]  scales and smoothing are set for all charts of the page (`configure`): the
    *   chart has no controls of its own for them
    * @param {boolean} [options.hoverLegend]  there are too many lines for a legend: it names the one under the pointer
+   * @param {string} [options.unit]  what x counts where it is neither time: "step"
    * @param {(range: {min: number, max: number} | null) => void} [options.onZoom]  the reader zoomed this chart's
    *   group (null: out again), e.g. to fetch the range in more detail
    * @param {(weight: number) => void} [options.onSmooth]
    */
   constructor(root, options) {
-    const { title, group = "page", shared = false, hoverLegend = false } = options;
+    const { title, group = "page", shared = false, hoverLegend = false, unit = "step" } = options;
     this.root = root;
     this.title = title;
+    this.unit = unit;
     this.group = group;
     this.hoverLegend = hoverLegend;
     this.onZoom = options.onZoom ?? (() => {});
@@ -48,7 +50,7 @@ export class SeriesChart {
     this.zoomed = null;
     this.view = { xMode: "step", xLog: false, log: false, smoothing: 0 };
     this.buildTools(root.querySelector(".chart-tools"), shared);
-    this.table = tableDisclosure(title, (body) => body.replaceChildren(pointsTable([...this.series.values()])));
+    this.table = tableDisclosure(title, (body) => body.replaceChildren(pointsTable([...this.series.values()], unit)));
     root.append(this.table);
     if (!groups.has(group)) groups.set(group, new Set());
     groups.get(group).add(this);
@@ -318,13 +320,13 @@ export class SeriesChart {
       const near = hovering ? this.near : null;
       this.nearNode.textContent = near ? `${near.name} ${valueOf(near)}` : "";
     }
-    this.stepNode.textContent = hovering ? xWords(this.plot.data[0][at], this.view.xMode) : "";
+    this.stepNode.textContent = hovering ? xWords(this.plot.data[0][at], this.view.xMode, this.unit) : "";
   }
 
   describe() {
     this.plotRoot.setAttribute("role", "img");
-    this.plotRoot.setAttribute("aria-label", chartLabel(this.title, [...this.series.values()]));
-    if (this.table.open) this.table.lastElementChild.replaceChildren(pointsTable([...this.series.values()]));
+    this.plotRoot.setAttribute("aria-label", chartLabel(this.title, [...this.series.values()], this.unit));
+    if (this.table.open) this.table.lastElementChild.replaceChildren(pointsTable([...this.series.values()], this.unit));
   }
 
   destroy() {

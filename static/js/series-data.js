@@ -195,12 +195,12 @@ export function envelope(values, pickOf) {
   });
 }
 
-/** All points as CSV with full precision: a step a row, a series a column. */
-export function toCsv(seriesList) {
+/** All points as CSV with full precision: a step (or `unit`) a row, a series a column. */
+export function toCsv(seriesList, unit = "step") {
   const steps = union(seriesList.map((series) => series.steps));
   // A quote doubles; a leading = + - @ would be run as a formula by a spreadsheet.
   const cell = (text) => `"${(/^[=+\-@]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
-  const rows = [["step", ...seriesList.map((series) => cell(series.name))]];
+  const rows = [[unit, ...seriesList.map((series) => cell(series.name))]];
   const places = seriesList.map(() => 0);
   for (const step of steps) {
     rows.push([
