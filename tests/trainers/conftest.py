@@ -1,5 +1,6 @@
 """A reporter that remembers, and tables to train on."""
 
+import sys
 import threading
 from pathlib import Path
 
@@ -49,6 +50,13 @@ class Recorder:
 
     def steps(self, name: str) -> list[int]:
         return [step for step, values in self.points if name in values and step is not None]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """There is a test process for each core, and torch's threads wait for each other by going round in circles."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -133,6 +133,7 @@ def _free_port() -> int:
 def _environment(config: DeepConfig, scratch: Path, largest: int | None) -> dict[str, str]:
     environment = {
         "OMP_NUM_THREADS": str(max(len(os.sched_getaffinity(0)) // config.num_gpus, 1)),
+        "TORCH_CPP_LOG_LEVEL": "ERROR",  # not a warning that all weights of a model are learnt
         **os.environ,
         SCRATCH: str(scratch),
         "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),

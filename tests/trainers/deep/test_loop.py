@@ -58,11 +58,11 @@ class Spirals:
 
 
 class StoppedAfter(Recorder):
-    """Asks to stop once so many steps were learnt."""
+    """Asks to stop once it was asked so often: after each step, and before each pass of an evaluation."""
 
-    def __init__(self, folder: Path, steps: int) -> None:
+    def __init__(self, folder: Path, times: int) -> None:
         super().__init__(folder)
-        self.left = steps
+        self.left = times
 
     def should_stop(self) -> bool:
         self.left -= 1
@@ -87,17 +87,17 @@ def weights(work: Spirals) -> torch.Tensor:
     return torch.cat([each.detach().flatten() for each in work.model.parameters()])
 
 
-@pytest.mark.parametrize("steps", [1, 7, 12])
-def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path, steps: int) -> None:
+@pytest.mark.parametrize(("times", "steps"), [(1, 2), (6, 6), (7, 7), (13, 12)])
+def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path, times: int, steps: int) -> None:
     whole = Recorder(tmp_path / "whole")
     _, straight = trained(whole)
-    first = StoppedAfter(tmp_path / "parts", steps)
+    first = StoppedAfter(tmp_path / "parts", times)
     with pytest.raises(Stopped):
         trained(first)
     second = Recorder(tmp_path / "parts")
     _, resumed = trained(second)
-    assert max(curve(first)) == steps + 1
-    assert f"after step {steps + 1} of" in second.text()
+    assert max(curve(first)) == steps
+    assert f"after step {steps} of" in second.text()
     assert set(curve(first)) <= set(curve(second)), "what a kill may have swallowed is told again"
     assert curve(first, second) == pytest.approx(curve(whole), abs=1e-5)
     assert torch.allclose(weights(straight), weights(resumed), atol=1e-6)

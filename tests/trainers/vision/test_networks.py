@@ -91,9 +91,9 @@ def test_weights_have_torchvisions_names(model, names) -> None:
     ],
 )
 def test_every_size_gives_a_number_for_each_class(model, sizes: tuple[int, ...]) -> None:
-    network = model().eval()
-    for size in sizes:
-        with torch.inference_mode():
+    with torch.device("meta"):  # shapes without a computation
+        network = model().eval()
+        for size in sizes:
             assert network(torch.zeros(2, 3, size, size)).shape == (2, 5)
 
 

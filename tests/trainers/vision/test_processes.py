@@ -108,7 +108,7 @@ def test_of_many_outcomes_the_one_that_says_most_counts(tmp_path: Path) -> None:
 
 @pytest.mark.full
 def test_two_processes_learn_what_one_learns(class_folders: Callable[..., Path], tmp_path: Path) -> None:
-    data = class_folders(20)
+    data = class_folders(18)
     one, two = Recorder(tmp_path / "one"), Recorder(tmp_path / "two")
     alone, together = train(data, one, **ALONE), train(data, two, **TOGETHER)
     assert "2 processes share every batch" in two.text()
@@ -184,7 +184,7 @@ def test_two_machines_learn_what_one_learns(
     monkeypatch: pytest.MonkeyPatch,
     free_port: int,
 ) -> None:
-    data = class_folders(20)
+    data = class_folders(18)
     one, two = Recorder(tmp_path / "one"), Recorder(tmp_path / "two")
     train(data, one, **ALONE)
     monkeypatch.setenv(launch.RENDEZVOUS, f"127.0.0.1:{free_port}")

@@ -51,7 +51,7 @@ def test_the_mean_loss_is_torchs_own(weights: np.ndarray | None, smoothing: floa
         weight=None if weights is None else torch.from_numpy(weights).float(),
         label_smoothing=smoothing,
     )
-    assert float(mean) == pytest.approx(float(expected), abs=1e-6)
+    assert mean.item() == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_an_output_that_no_example_was_seen_of_is_never_chosen() -> None:
