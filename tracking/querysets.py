@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.db.models.functions import Left
 
 if TYPE_CHECKING:
-    from tracking.models import User
+    from tracking.models import Project, User
 
 
 def acts_as(user: Any) -> list[int]:
@@ -88,6 +88,10 @@ class RunQuerySet(ProjectScopedQuerySet):
     def live(self) -> Self:
         """Neither they nor their project in the trash."""
         return self.filter(deleted_at__isnull=True, project__deleted_at__isnull=True)
+
+    def live_of(self, project: "Project") -> Self:
+        """The same, of one project that is known not to lie in the trash: without a look at its row."""
+        return self.filter(deleted_at__isnull=True, project_id=project.pk)
 
     def trashed(self) -> Self:
         """Thrown away by themselves: a run of a trashed project comes back with its project."""

@@ -61,10 +61,9 @@ def run_list(*, user: "User", project_id: int | None = None) -> "RunQuerySet":
     """
     from tracking.models import Run
 
-    runs = Run.objects.live().order_by("-pk")
     if project_id is None:
-        return runs.listed_for(user)
-    return runs.filter(project=project_get(user=user, project_id=project_id))
+        return Run.objects.live().listed_for(user).order_by("-pk")
+    return Run.objects.live_of(project_get(user=user, project_id=project_id)).order_by("-pk")
 
 
 def run_trash_list(*, user: "User", project_id: int) -> "RunQuerySet":
