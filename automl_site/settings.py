@@ -208,6 +208,7 @@ SIMPLE_JWT = {
 }
 API_KEY_LIFETIME_DAYS = env.int("AUTOML_API_KEY_DAYS", default=90)
 API_KEYS_PER_USER = env.int("AUTOML_API_KEYS_PER_USER", default=20)
+METRICS_TOKEN = env.str("AUTOML_METRICS_TOKEN", default="")  # opens /metrics/prometheus; empty: staff users only
 
 # --- API ------------------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {

@@ -1,7 +1,10 @@
 """Reads of data sets. All go through `visible_to`."""
 
+import os
+from itertools import islice
 from typing import Any
 
+from django.conf import settings
 from django.core.paginator import Page, Paginator
 
 from automl_site.errors import NotFound
@@ -10,6 +13,7 @@ from datasets_app.models import Dataset
 from datasets_app.querysets import DatasetQuerySet
 
 PAGE_SIZE = 25
+MAX_SHARED, MAX_SHARED_SEEN = 100, 2000  # entries of the data root that are offered, that are looked at
 
 
 def dataset_get(*, user: Any, public_id: str) -> Dataset:
@@ -46,6 +50,20 @@ def dataset_list(
     if text:
         datasets = datasets.filter(filename__icontains=text) | datasets.filter(public_id__icontains=text)
     return Paginator(datasets, page_size).get_page(page)
+
+
+def shared_entries(limit: int = MAX_SHARED) -> list[str]:
+    """What the operator has laid into the data root for all, as callers name it: "/data/digits.zip", "/data/trees/"."""
+    try:
+        with os.scandir(settings.FILES_ROOT) as entries:
+            found = [
+                f"/data/{entry.name}{'/' if entry.is_dir() else ''}"
+                for entry in islice(entries, MAX_SHARED_SEEN)
+                if entry.name.casefold() not in paths.OWNED_FOLDERS and not entry.name.startswith(".")
+            ]
+    except OSError:  # no data root yet, or not at the moment: there is nothing to offer
+        return []
+    return sorted(found)[:limit]
 
 
 def preview(*, dataset: Dataset, limit: int) -> list[dict[str, Any]]:

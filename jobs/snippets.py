@@ -23,6 +23,8 @@ def order_of(job: Job) -> tuple[str, dict[str, Any]]:
         "description": job.description,
         "requires_gpu": job.requires_gpu,
         "framework_override": job.framework_override,
+        "priority": job.priority,
+        "timeout": job.timeout_seconds,
     }
     return "jobs/training", _filled(body)
 
@@ -44,6 +46,15 @@ def job_as_curl(job: Job, base: str) -> str:
 
 def job_as_python(job: Job, base: str) -> str:
     return as_python(*order_of(job), base)
+
+
+def training_as_curl(order: Mapping[str, Any], base: str) -> str:
+    """A training that is not submitted yet; `order` is the request's body, empty values are left out."""
+    return as_curl("jobs/training", _filled(order), base)
+
+
+def training_as_python(order: Mapping[str, Any], base: str) -> str:
+    return as_python("jobs/training", _filled(order), base)
 
 
 def prediction_as_curl(model: TrainedModel, order: tuple[Any, dict[str, Any]], base: str) -> str:

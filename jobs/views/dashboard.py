@@ -1,4 +1,4 @@
-"""The first page, the workers' board, and the search box."""
+"""The first page, and the search box."""
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -9,7 +9,7 @@ from datasets_app.models import Dataset
 from jobs.models import TrainedModel
 from jobs.selectors.jobs import job_list, status_counts
 from jobs.selectors.models import model_list
-from jobs.selectors.queues import current_attempts, queue_states
+from jobs.selectors.queues import queue_states
 from jobs.selectors.scheduling import live_workers
 from jobs.views.jobs import with_waiting
 
@@ -40,23 +40,6 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_GET
-def workers(request: HttpRequest) -> HttpResponse:
-    """What each queue holds and what each live worker does. Whose job it is stands there only for who may see it."""
-    live = live_workers()
-    current = current_attempts(live)
-    visible = set(
-        job_list(user=request.user).filter(pk__in=[a.job_id for a in current.values()]).values_list("pk", flat=True)
-    )
-    rows = [
-        {"worker": worker, "attempt": current.get(worker.pk), "may_see": _job_id(current.get(worker.pk)) in visible}
-        for worker in live
-    ]
-    template = "jobs/_workers.html" if request.htmx else "jobs/workers.html"
-    return render(request, template, {"rows": rows, "queues": queue_states(live)})
-
-
-@login_required
-@require_GET
 def search(request: HttpRequest) -> HttpResponse:
     query = request.GET.get("q", "").replace("\x00", "").strip()[:200]
     found = {"jobs": [], "models": [], "datasets": []} if not query else _find(request, query)
@@ -72,7 +55,3 @@ def _find(request: HttpRequest, query: str) -> dict[str, list]:
             (datasets.filter(filename__icontains=query) | datasets.filter(public_id__iexact=query))[:FOUND]
         ),
     }
-
-
-def _job_id(attempt: object) -> object:
-    return getattr(attempt, "job_id", None)

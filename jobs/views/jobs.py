@@ -1,4 +1,4 @@
-"""The jobs' list, a job's page, and the form to submit a training."""
+"""The jobs' list, a job's page, and the acts on one job."""
 
 import csv
 import hashlib
@@ -12,28 +12,26 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_POST
 
 from automl_site.errors import DomainError, InvalidSpec
 from automl_site.streaming import streamed
-from datasets_app.models import Dataset
 from jobs import snippets
-from jobs.forms import HyperparameterForm, TrainingForm, initial_hyperparameters
 from jobs.models import Job, JobStatus, Worker
 from jobs.routing import QUEUES
 from jobs.selectors.jobs import job_get, job_list, last_attempt, log_lines, status_counts
 from jobs.selectors.queues import queue_states
 from jobs.selectors.scheduling import live_workers, remaining_seconds, waiting_message, waiting_messages
-from jobs.services.control import job_cancel, job_run_again
-from jobs.services.submission import available_model_types, training_submit
+from jobs.services.control import job_cancel, job_resume, job_run_again
+from jobs.services.submission import available_model_types
 
 PAGE = 50
 LOG_TAIL = 1000
 LOG_CHUNK = 1000  # lines read at once for the whole log
+REPEATS = 10  # newest jobs that repeat a job, which its page links to
 EXPORT_CHUNK = 500  # jobs read at once for the CSV
-RECENT_DATASETS = 50
 EXPORTED = (
     "job_id",
     "kind",
@@ -48,9 +46,8 @@ EXPORTED = (
 )
 
 
-def _filters(request: HttpRequest) -> dict[str, Any]:
-    """The list's state, all of it from the address; what is not known there is left out."""
-    given = request.GET
+def list_filters(given: QueryDict) -> dict[str, Any]:
+    """The list's state, all of it from the query of its address; what is not known there is left out."""
     status = given.get("status", "")
     return {
         "statuses": [status] if status in JobStatus.values else [],
@@ -72,7 +69,7 @@ def with_waiting(rows: list[Job], workers: Sequence[Worker]) -> list[Job]:
 @login_required
 @require_GET
 def jobs(request: HttpRequest) -> HttpResponse:
-    filters = _filters(request)
+    filters = list_filters(request.GET)
     page = Paginator(job_list(user=request.user, **filters), PAGE).get_page(request.GET.get("page"))
     workers = live_workers()
     rows = with_waiting(list(page), workers)
@@ -82,18 +79,25 @@ def jobs(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=204)  # nothing moved: the page keeps what it shows, without a flicker
     context = {
         "page_obj": page,
-        "filters": filters,
-        "status": request.GET.get("status", ""),
-        "counts": status_counts(request.user),
         "queues": queues,
         "workers": workers,
         "seen": seen,
-        "statuses": JobStatus.values,
-        "kinds": Job.Kind.values,
-        "model_types": available_model_types(),
         "filtered": any(filters.values()),
     }
-    return render(request, "jobs/_job_table.html" if request.htmx else "jobs/job_list.html", context)
+    if request.htmx:
+        return render(request, "jobs/_job_table.html", context)
+    address = request.GET.copy()
+    address.pop("seen", None)
+    context |= {
+        "filters": filters,
+        "address": address.urlencode(),
+        "status": request.GET.get("status", ""),
+        "queue": QUEUES.get(filters["queue"]),
+        "counts": status_counts(request.user),
+        "kinds": Job.Kind.values,
+        "model_types": available_model_types(),
+    }
+    return render(request, "jobs/job_list.html", context)
 
 
 def _digest(rows: list[list[Any]], queues: list[Any]) -> str:
@@ -105,7 +109,7 @@ def _digest(rows: list[list[Any]], queues: list[Any]) -> str:
 @require_GET
 def export(request: HttpRequest) -> HttpResponseBase:
     """The filtered list as CSV, streamed."""
-    rows = job_list(user=request.user, **_filters(request)).iterator(chunk_size=EXPORT_CHUNK)
+    rows = job_list(user=request.user, **list_filters(request.GET)).iterator(chunk_size=EXPORT_CHUNK)
 
     def chunks() -> Iterator[str]:
         text = io.StringIO()
@@ -138,6 +142,8 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
     context = {
         "job": shown,
         "attempts": list(shown.attempts.order_by("number")),
+        "origin": _seen_origin(request, shown),
+        "repeats": list(job_list(user=request.user).filter(retry_of=shown)[:REPEATS]),
         "waiting": waiting_message(shown),
         "eta": remaining_seconds(shown, attempt),
         "lines": lines,
@@ -148,6 +154,13 @@ def job(request: HttpRequest, job_id: UUID) -> HttpResponse:
         "python": snippets.job_as_python(shown, request.build_absolute_uri("/")),
     }
     return render(request, "jobs/job_detail.html", context)
+
+
+def _seen_origin(request: HttpRequest, shown: Job) -> Job | None:
+    """The job that this one repeats, where the user may see it."""
+    if shown.retry_of_id is None:
+        return None
+    return job_list(user=request.user).filter(pk=shown.retry_of_id).first()
 
 
 def _tail_start(job: Job) -> int:
@@ -205,76 +218,14 @@ def again(request: HttpRequest, job_id: UUID) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
-def new_job(request: HttpRequest) -> HttpResponse:
-    """The form to submit a training; `?dataset=` or `?from=<job>` fill it."""
-    if request.method == "POST":
-        return _submit(request)
-    initial = {"model_type": request.GET.get("model_type", ""), "data_path": request.GET.get("dataset", "")}
-    hyperparameters: dict[str, Any] = {}
-    if request.GET.get("from"):
-        origin = job_get(user=request.user, job_id=request.GET["from"])
-        initial = {"model_type": origin.model_type, "data_path": origin.data_path, "description": origin.description}
-        hyperparameters = initial_hyperparameters(origin)
-    model_type = _known(initial["model_type"])
-    initial["model_type"] = model_type
-    columns = _columns(request, initial["data_path"])
-    config = HyperparameterForm(model_type, initial=hyperparameters, columns=columns)
-    return _new_job_page(request, TrainingForm(initial=initial), config)
-
-
-def _submit(request: HttpRequest) -> HttpResponse:
-    model_type = _known(request.POST.get("model_type", ""))
-    form = TrainingForm(request.POST)
-    columns = _columns(request, request.POST.get("data_path", ""))
-    config = HyperparameterForm(model_type, request.POST, columns=columns)
-    if form.is_valid() and config.is_valid():
-        try:
-            job = training_submit(
-                user=request.user,
-                model_type=model_type,
-                data_path=form.cleaned_data["data_path"],
-                hyperparameters=config.values(),
-                description=form.cleaned_data["description"],
-                contract="page",
-            )
-            return redirect("job", job_id=job.pk)
-        except InvalidSpec as error:
-            form.add_spec_errors(error.errors)
-            config.add_spec_errors(error.errors)
-            if not error.errors:
-                form.add_error(None, error.message)
-        except DomainError as error:
-            form.add_error(None, error.message)
-    return _new_job_page(request, form, config, status=422)
-
-
-def _new_job_page(
-    request: HttpRequest, form: TrainingForm, config: HyperparameterForm, status: int = 200
-) -> HttpResponse:
-    # What was found in each column can be megabytes; the form lists names.
-    datasets = Dataset.objects.visible_to(request.user).live().defer("columns", "schema", "analysis")[:RECENT_DATASETS]
-    context = {"form": form, "config": config, "datasets": datasets}
-    return render(request, "jobs/job_new.html", context, status=status)
-
-
-@login_required
-@require_GET
-def config_fields(request: HttpRequest) -> HttpResponse:
-    """The fields of another model type (or of another file's columns), keeping what was typed under the same names."""
-    model_type = _known(request.GET.get("model_type", ""))
-    typed = {name.removeprefix("hp-"): text for name, text in request.GET.items() if name.startswith("hp-")}
-    config = HyperparameterForm(model_type, initial=typed, columns=_columns(request, request.GET.get("data_path", "")))
-    return render(request, "jobs/_config_fields.html", {"config": config})
-
-
-def _known(model_type: str) -> str:
-    """The model type, or the first one that there is."""
-    names = available_model_types()
-    return model_type if model_type in names else names[0]
-
-
-def _columns(request: HttpRequest, data_path: str) -> list[str]:
-    """The columns of the data set with that id; none for other paths, whose files are not opened here."""
-    found = Dataset.objects.visible_to(request.user).live().filter(public_id=data_path.replace("\x00", "").strip()[:20])
-    return found.values_list("columns", flat=True).first() or []
+@require_POST
+def resume(request: HttpRequest, job_id: UUID) -> HttpResponse:
+    """A new job that goes on from the last checkpoint of this one, which was cancelled or has failed."""
+    shown = job_get(user=request.user, job_id=str(job_id))
+    try:
+        new = job_resume(user=request.user, job=shown)
+    except DomainError as error:
+        messages.error(request, error.first_sentence() if isinstance(error, InvalidSpec) else error.message)
+        return redirect("job", job_id=shown.pk)
+    messages.success(request, "Submitted as a new job, which goes on from the last checkpoint.")
+    return redirect("job", job_id=new.pk)

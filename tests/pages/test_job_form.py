@@ -130,6 +130,24 @@ def test_another_model_type_brings_its_own_fields_and_keeps_what_both_have(page:
     expect(page.get_by_label("Test share")).to_have_value("0.3")
 
 
+def test_a_model_of_images_asks_for_images_and_says_which_worker_is_missing(page: Page, person: Person) -> None:
+    person.opens(page, FORM)
+    expect(page.get_by_text("Goes to the queue Scikit-learn sklearn")).to_be_visible()
+    expect(page.get_by_label("Architecture")).to_be_hidden()
+    page.get_by_text("The same by API").click()
+    page.get_by_label("Model type").select_option("resnet")
+    expect(page.get_by_text("A zip with a folder of images for each class")).to_be_visible()
+    page.get_by_label("Depth").select_option("18")
+    page.get_by_label("Needs a GPU").check()
+    expect(page.get_by_text("which no live worker serves")).to_be_visible()
+    expect(page.locator("#destination code").last).to_contain_text("--queues pytorch-2.0-gpu")
+    expect(page.get_by_label("Depth")).to_have_value("18")
+    expect(page.get_by_role("group", name="curl command")).to_contain_text('"depth": 18')
+    page.get_by_label("Model type").select_option("other")
+    expect(page.get_by_label("Architecture")).to_be_visible()
+    expect(page.get_by_label("More hyperparameters")).to_be_visible()
+
+
 def test_what_is_typed_while_the_fields_are_read_is_kept(page: Page, person: Person) -> None:
     dataset = person.uploads()
     person.opens(page, FORM)

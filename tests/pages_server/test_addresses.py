@@ -16,12 +16,22 @@ PARAMETERS = {
     "/ui/jobs/": ("page", "status", "kind", "model_type", "queue", "q", "seen"),
     "/ui/jobs/export.csv": ("status", "kind", "model_type", "queue", "q"),
     "/ui/jobs/new/": ("model_type", "dataset", "from"),
-    "/ui/jobs/new/fields/": ("model_type", "data_path", "hp-C", "hp-target", "hp-nothing"),
+    "/ui/jobs/new/fields/": (
+        "model_type",
+        "architecture",
+        "data_path",
+        "framework_override",
+        "requires_gpu",
+        "hp-C",
+        "hp-target",
+        "hp-nothing",
+    ),
+    "/ui/jobs/new/code/": ("model_type", "hp-C", "hp-more_hyperparameters", "project", "timeout"),
     "/ui/models/": ("page", "q", "model_type", "trash"),
     "/ui/datasets/": ("page", "q", "trash", "undo"),
     "/ui/datasets/export.csv": ("page", "q"),
     "/ui/search/": ("q",),
-    "/ui/workers/": ("page",),
+    "/ui/workers/": ("part", "seen"),
 }
 CASES = [(path, name) for path, names in PARAMETERS.items() for name in names]
 

@@ -16,6 +16,7 @@ LISTS = (
     "/ui/jobs/export.csv",
     "/ui/jobs/new/",
     "/ui/jobs/new/fields/",
+    "/ui/jobs/new/code/",
     "/ui/models/",
     "/ui/models/?trash=1",
     "/ui/datasets/",
@@ -59,6 +60,7 @@ def acts_on(things: Things) -> list[str]:
     return [
         f"/ui/jobs/{job.pk}/cancel/",
         f"/ui/jobs/{job.pk}/again/",
+        f"/ui/jobs/{job.pk}/resume/",
         f"/ui/models/{model.public_id}/try/",
         f"/ui/models/{model.public_id}/trash/",
         f"/ui/models/{gone.public_id}/restore/",

@@ -25,9 +25,10 @@ def check(
     """
     if not isinstance(values, Mapping):
         raise problem({"hyperparameters": ["must be an object of names and values."]})
-    unknown = [name for name in values if name not in config.model_fields]
+    is_open = config.model_config.get("extra") == "allow"  # what else there is knows only who has the framework
+    unknown = [] if is_open else [name for name in values if name not in config.model_fields]
     problems = {str(name)[:SHOWN]: [_unknown_field(config, str(name), noun)] for name in unknown[:UNKNOWN_SHOWN]}
-    known = {name: value for name, value in values.items() if name in config.model_fields}
+    known = {name: value for name, value in values.items() if is_open or name in config.model_fields}
     try:
         checked = config.model_validate(known)
     except ValidationError as error:
@@ -91,7 +92,7 @@ def from_text(config: type[BaseModel], fields: Mapping[str, str]) -> dict[str, A
     """Values for `check` from text, as a form or a shell has it. An empty text is left out, so the default holds.
 
     "null"/"none", "true"/"false" (in any case), numbers, and JSON objects and lists mean what they say, unless the
-    field takes free text.
+    field takes free text, or this very word.
     """
     properties = config.model_json_schema().get("properties", {})
     values: dict[str, Any] = {}
@@ -99,7 +100,8 @@ def from_text(config: type[BaseModel], fields: Mapping[str, str]) -> dict[str, A
         stripped = text.strip()
         if not stripped:
             continue
-        values[name] = stripped if _takes_text(properties.get(name, {})) else _value(stripped)
+        schema = properties.get(name, {})
+        values[name] = stripped if _takes_text(schema) or stripped in _words(schema) else _value(stripped)
     return values
 
 
@@ -112,6 +114,12 @@ def _value(text: str) -> Any:
         return json.loads(text, parse_constant=str)
     except (ValueError, RecursionError):
         return text
+
+
+def _words(schema: Mapping[str, Any]) -> list[Any]:
+    """The values that the schema lists: "none" may be one of them."""
+    options = schema.get("anyOf", [schema])
+    return [word for option in options for word in option.get("enum", [option.get("const")])]
 
 
 def _takes_text(schema: Mapping[str, Any]) -> bool:
