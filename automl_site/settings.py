@@ -146,6 +146,7 @@ RQ = {"JOB_CLASS": "rq.job.Job"}
 # --- Files ----------------------------------------------------------------------------------------------------------
 STORAGE_URL = env.str("STORAGE_URL", default="")  # s3://bucket[/prefix]?endpoint_url=…; unset: folders under FILES_ROOT
 ALLOWED_BUCKETS = env.list("AUTOML_ALLOWED_BUCKETS", default=[])
+HUB_ALLOWED = env.bool("AUTOML_HUB", default=False)  # whether a base_model may be fetched from the Hugging Face Hub
 CACHE_BYTES = env.int("AUTOML_CACHE", default=50 * 1024**3)  # local copies of what lies in a bucket
 MAX_UPLOAD_BYTES = env.int("AUTOML_MAX_UPLOAD", default=5 * 1024**3)
 UPLOAD_PATHS = ("/api/v1/datasets/upload",)  # take bodies of that size; others DATA_UPLOAD_MAX_MEMORY_SIZE

@@ -21,6 +21,9 @@ class JobsConfig(AppConfig):
 def _may_see_model(user: Any, public_id: str) -> bool:
     from jobs.models import TrainedModel
 
+    if not public_id.casefold().startswith(("model_", ".")):
+        return True  # a base model that the operator put there, for all
+
     return TrainedModel.objects.visible_to(user).live().filter(public_id=public_id).exists()
 
 

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     import polars as pl
 
-Task = Literal["classification", "regression", "image_classification", "text_classification", "language_modelling"]
+Task = Literal[
+    "classification",
+    "regression",
+    "image_classification",
+    "text_classification",
+    "language_modelling",
+    "masked_language_modelling",
+]
 
 
 class TrainerError(Exception):

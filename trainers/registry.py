@@ -7,6 +7,7 @@ import difflib
 import importlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from trainers.configs.checks import check, from_text
+from trainers.configs.huggingface import BertConfig, config_of
 from trainers.configs.keras_vision import EfficientNetConfig, InceptionConfig, MobileNetConfig
 from trainers.configs.logistic_regression import LogisticRegressionConfig
 from trainers.configs.noop import NoopConfig
@@ -28,6 +30,9 @@ from trainers.protocol import ModelProblem, Predictor, Reporter, TrainerError, T
 
 MANIFEST = "model.json"
 MANIFEST_BYTES = 16 * 1024 * 1024
+# What can be the name of an architecture. Whether there is one knows the worker that has the library.
+_ARCHITECTURE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}")
+MISSPELT = 0.9  # likeness to one of our names; no architecture's name is as near to one
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,14 @@ TRAINERS: dict[str, TrainerInfo] = {
             module="trainers.vision.trainer",
         ),
         TrainerInfo(
+            name="bert",
+            framework="pytorch",
+            title="BERT",
+            description="Classes of texts: from nothing, or from weights that have read a lot already.",
+            config=BertConfig,
+            module="trainers.huggingface.trainer",
+        ),
+        TrainerInfo(
             name="inception",
             framework="tensorflow",
             title="Inception v3",
@@ -151,6 +164,7 @@ TRAINERS: dict[str, TrainerInfo] = {
 # For recovery tests: the sleeper can kill its own process. "only" leaves the others out, and with them the time that a
 # worker takes to import their frameworks.
 _TEST_TRAINERS = os.environ.get("AUTOML_TEST_TRAINERS")
+LOOKS_UP = _TEST_TRAINERS != "only"
 if _TEST_TRAINERS in ("1", "only"):
     from trainers.testing import SleeperConfig
 
@@ -167,13 +181,31 @@ if _TEST_TRAINERS in ("1", "only"):
 
 
 def get(model_type: str) -> TrainerInfo:
-    """The trainer of that name. Raises UnknownTrainer, naming the nearest ones."""
+    """The trainer of that name; of any other name the one that looks it up among Hugging Face's architectures.
+
+    Raises:
+        UnknownTrainer: it can be no name, or is one of ours but for a letter; the message names the nearest ones.
+    """
     if isinstance(model_type, str) and model_type in TRAINERS:
         return TRAINERS[model_type]
     asked = str(model_type)[:100]
-    near = difflib.get_close_matches(asked.lower(), TRAINERS, n=3, cutoff=0.5)
+    misspelt = difflib.get_close_matches(asked.lower(), TRAINERS, n=1, cutoff=MISSPELT)
+    if LOOKS_UP and isinstance(model_type, str) and _ARCHITECTURE.fullmatch(model_type) and not misspelt:
+        return _architecture(model_type)
+    near = misspelt or difflib.get_close_matches(asked.lower(), TRAINERS, n=3, cutoff=0.5)
     hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(sorted(TRAINERS))}."
     raise UnknownTrainer(f'There is no model type "{asked}". {hint}', details={"model_type": asked, "nearest": near})
+
+
+def _architecture(name: str) -> TrainerInfo:
+    return TrainerInfo(
+        name=name,
+        framework="pytorch",
+        title=name,
+        description="An architecture of Hugging Face transformers; what it learns, the data says.",
+        config=config_of(name),
+        module="trainers.huggingface.trainer",
+    )
 
 
 def check_config(model_type: str, hyperparameters: Mapping[str, Any] | None) -> BaseModel:
@@ -219,10 +251,12 @@ def train(
 def load(folder: Path) -> Predictor:
     """The model in that folder, ready to predict. Raises ModelProblem when it is damaged or not one of ours."""
     manifest = read_manifest(folder)
-    model_type = manifest.get("model_type")
-    if not isinstance(model_type, str) or model_type not in TRAINERS:
-        raise ModelProblem(f"The model's manifest names an unknown model type: {str(model_type)[:100]!r}.")
-    trainer = importlib.import_module(TRAINERS[model_type].module)
+    try:
+        info = get(manifest.get("model_type", ""))
+    except UnknownTrainer as error:
+        shown = str(manifest.get("model_type"))[:100]
+        raise ModelProblem(f"The model's manifest names an unknown model type: {shown!r}.") from error
+    trainer = importlib.import_module(info.module)
     predictor: Predictor = trainer.load(Path(folder), manifest)
     return predictor
 

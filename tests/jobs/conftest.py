@@ -1,6 +1,10 @@
 """What the tests of the jobs share: orders, workers and claims, made by the services and transitions themselves."""
 
-from collections.abc import Callable
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,8 +13,10 @@ import pytest
 from django.conf import settings
 
 from datasets_app.storage import get_storage
-from jobs import lifecycle, queue
+from jobs import lifecycle, queue, runner
+from jobs.inference import InferenceServer
 from jobs.models import Attempt, Job, TrainedModel, Worker
+from jobs.reporter import StopFlag
 from jobs.services.submission import inference_submit, training_submit
 from tracking.models import User
 from tracking.services.projects import jobs_project
@@ -98,6 +104,61 @@ def claim(worker: Worker) -> Callable[..., Attempt]:
         return attempt
 
     return take
+
+
+@pytest.fixture
+def process_as_it_was() -> Iterator[None]:
+    """An attempt takes its whole process: signals, output, log handlers. They are put back."""
+    signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    outputs = [os.dup(1), os.dup(2)]
+    streams = sys.stdout, sys.stderr
+    handlers = [(handler, handler.stream) for handler in logging.root.handlers if hasattr(handler, "stream")]
+    yield
+    for number, handler in signals.items():
+        signal.signal(number, handler)
+    sys.stdout, sys.stderr = streams
+    for number, descriptor in enumerate(outputs, 1):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    for handler, stream in handlers:
+        handler.setStream(stream)
+
+
+@pytest.fixture
+def run(claim: Callable[..., Attempt], process_as_it_was: None) -> Callable[..., tuple[int, Job]]:
+    """run(job) -> (exit status, the job as it is then), after its attempt."""
+
+    def attempt_whole(job: Job, stop: StopFlag | None = None) -> tuple[int, Job]:
+        attempt = claim(job)
+        held = Job.objects.select_related("owner", "dataset", "run").get(pk=job.pk)
+        status = runner.run_attempt(attempt, held, stop or StopFlag())
+        return status, Job.objects.get(pk=job.pk)
+
+    return attempt_whole
+
+
+class NoSignals:
+    requested = False
+
+
+@pytest.fixture
+def server(make_worker: Callable[..., Worker]) -> InferenceServer:
+    """An inference server as the warm child makes it, without its loop."""
+    worker = make_worker("warm", kind="inference", queues=["sklearn-inference"])
+    return InferenceServer(worker=worker, signals=NoSignals())
+
+
+@pytest.fixture
+def answer(server: InferenceServer) -> Callable[[Job], Job]:
+    """answer(job) -> the job after the server has had it."""
+
+    def execute(job: Job) -> Job:
+        attempt = lifecycle.claim_next(queue_names=[job.queue], worker=server.worker)
+        assert attempt is not None and attempt.job_id == job.pk
+        server.execute(attempt)
+        return Job.objects.get(pk=job.pk)
+
+    return execute
 
 
 def silence(attempt: Attempt, seconds: float) -> None:

@@ -10,39 +10,14 @@ from automl_site.errors import NotFound, StorageError
 from datasets_app.storage import FolderStorage, get_storage
 from jobs import inference as inference_module
 from jobs import lifecycle, model_cache
-from jobs.inference import InferenceServer
 from jobs.model_cache import ModelCache, cache_bytes
 from jobs.models import Attempt, Job, TrainedModel, Worker
 from jobs.services.submission import inference_submit
-from tests.jobs.conftest import TABLE, log_of
+from tests.jobs.conftest import TABLE, NoSignals, log_of
 from trainers import noop, registry
 from trainers.protocol import ModelProblem, TrainerError
 
 pytestmark = pytest.mark.django_db
-
-
-class NoSignals:
-    requested = False
-
-
-@pytest.fixture
-def server(make_worker):
-    """An inference server as the warm child makes it, without its loop."""
-    worker = make_worker("warm", kind="inference", queues=["sklearn-inference"])
-    return InferenceServer(worker=worker, signals=NoSignals())
-
-
-@pytest.fixture
-def answer(server):
-    """answer(job) -> the job after the server has had it."""
-
-    def execute(job):
-        attempt = lifecycle.claim_next(queue_names=[job.queue], worker=server.worker)
-        assert attempt.job_id == job.pk
-        server.execute(attempt)
-        return Job.objects.get(pk=job.pk)
-
-    return execute
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """One attempt from its claim to its end, in this process: models that come out, and failures in words for the user."""
 
-import logging
 import os
 import signal
-import sys
 from io import BytesIO
 
 import pytest
@@ -14,9 +12,9 @@ from automl_site.errors import StorageError
 from datasets_app.services import dataset_upload
 from datasets_app.storage import FolderStorage, get_storage
 from datasets_app.storage.base import StagedFolder
-from jobs import lifecycle, runner
+from jobs import lifecycle
 from jobs.failures import EXIT_STOPPED
-from jobs.models import Attempt, Job, TrainedModel
+from jobs.models import Attempt, TrainedModel
 from jobs.reporter import StopFlag
 from jobs.workspace import workspace
 from tests.jobs.conftest import TABLE, log_of
@@ -24,38 +22,7 @@ from tracking.models import Run
 from trainers import noop, registry
 from trainers.protocol import Stopped, TrainerError
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(autouse=True)
-def _process_as_it_was():
-    """An attempt takes its whole process: signals, output, log handlers. They are put back."""
-    signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    outputs = [os.dup(1), os.dup(2)]
-    streams = sys.stdout, sys.stderr
-    handlers = [(handler, handler.stream) for handler in logging.root.handlers if hasattr(handler, "stream")]
-    yield
-    for number, handler in signals.items():
-        signal.signal(number, handler)
-    sys.stdout, sys.stderr = streams
-    for number, descriptor in enumerate(outputs, 1):
-        os.dup2(descriptor, number)
-        os.close(descriptor)
-    for handler, stream in handlers:
-        handler.setStream(stream)
-
-
-@pytest.fixture
-def run(claim):
-    """run(job) -> (exit status, the job as it is then), after its attempt."""
-
-    def attempt_whole(job, stop=None):
-        attempt = claim(job)
-        held = Job.objects.select_related("owner", "dataset", "run").get(pk=job.pk)
-        status = runner.run_attempt(attempt, held, stop or StopFlag())
-        return status, Job.objects.get(pk=job.pk)
-
-    return attempt_whole
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("process_as_it_was")]
 
 
 def raising(error):

@@ -59,7 +59,7 @@ def test_a_reader_that_has_read_enough_ends_it_quietly(tables, tmp_path, recorde
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["forest", "--data", "x.csv"], "There is no model type"),
+        (["a forest", "--data", "x.csv"], "There is no model type"),
         (["svm", "--data", "no.csv"], "There is no file no.csv"),
         (["svm", "--data", "no.csv", "--set", "C=-1", "--set", "tol=x"], "tol must be a number above 0"),
         (["predict", "nowhere", "--data", "x.csv"], "There is no model here"),

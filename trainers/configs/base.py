@@ -30,6 +30,8 @@ class TrainerConfig(BaseModel):
     # Fields that name a file or folder as data is named. Who runs a training for others puts the local path there, of
     # what its user may see.
     path_fields: ClassVar[tuple[str, ...]] = ()
+    # Those of them that name a model: a plain name means a folder in the model folder, else what the Hub has.
+    base_models: ClassVar[tuple[str, ...]] = ()
 
     def problems(self) -> dict[str, list[str]]:
         """What is wrong between fields: {field: [sentences]}. A trainer with such rules overrides it."""

@@ -9,6 +9,8 @@ from trainers.configs.deep import DeepConfig
 
 
 class LanguageConfig(DeepConfig):
+    path_fields = ("tokenizer",)
+
     batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(
         16,
         title="Batch size",
@@ -60,6 +62,15 @@ class LanguageConfig(DeepConfig):
         title="Vocabulary",
         description="Tokens of the tokenizer that is made from the text; fewer where the text has fewer.",
         json_schema_extra=in_group("Model", "tokens"),
+    )
+    tokenizer: str | None = Field(
+        None,
+        title="Tokenizer",
+        description="A tokenizer.json (or a model's folder with one) to use in place of one made from the text, named "
+        "as data is: a path under /data, or a data set.",
+        min_length=1,
+        max_length=1000,
+        json_schema_extra=in_group("Model"),
     )
     text_column: str | None = Field(
         None,

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 import polars as pl
@@ -13,6 +13,8 @@ from trainers.protocol import DataProblem, Reporter
 PLAIN = {".txt", ".text", ".md", ".rst", ""}
 TABLES = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"}
 MAX_FILE_BYTES = 4 * 1024**3
+SEPARATORS = (",", ";", "\t", "|")
+Warn = Callable[[str], None]  # takes a sentence for the log
 _TEXT_NAMES = ("text", "content", "document", "body", "sentence", "review", "message", "prompt", "article", "story")
 _ENCODINGS = (
     (b"\xff\xfe\x00\x00", "utf-32"),
@@ -30,24 +32,29 @@ def documents(path: Path, reporter: Reporter, *, text_column: str | None = None)
     """
     found: list[str] = []
     empty = 0
-    for name, content in _files(path):
-        for text in _documents_of(name, content, text_column, reporter):
+    for name, content in files(path):
+        for text in texts_of(name, content, text_column, warns(reporter)):
             if text.strip():
                 found.append(text)
             else:
                 empty += 1
     if not found:
         raise DataProblem(
-            f'There is no text in "{path.name}": give a text file, a folder of them, or a CSV, JSON lines or Parquet file '
-            "with a column of texts."
+            f'There is no text in "{path.name}": give a text file, a folder of them, or a CSV, JSON lines or Parquet '
+            "file with a column of texts."
         )
     if empty:
         reporter.log("WARN", f"{empty} empty documents are left out")
     return found
 
 
-def decoded(content: bytes, name: str, reporter: Reporter) -> str:
-    """The text of a file: by its byte order mark, else UTF-8, else Windows' western encoding (which the log says)."""
+def warns(reporter: Reporter) -> Warn:
+    """What `decoded` and others say goes to the job's log."""
+    return lambda sentence: reporter.log("WARN", sentence)
+
+
+def decoded(content: bytes, name: str, warn: Warn) -> str:
+    """The text of a file: by its byte order mark, else UTF-8, else Windows' western encoding (of which it warns)."""
     for mark, encoding in _ENCODINGS:
         if content.startswith(mark):
             try:
@@ -59,11 +66,12 @@ def decoded(content: bytes, name: str, reporter: Reporter) -> str:
     except UnicodeDecodeError as error:
         if b"\0" in content[:4096]:
             raise DataProblem(f'"{name}" is no text: it holds zero bytes.') from error
-        reporter.log("WARN", f'"{name}" is not UTF-8 (byte {error.start}); read as Windows-1252')
+        warn(f'"{name}" is not UTF-8 (byte {error.start}); read as Windows-1252')
         return content.decode("cp1252", errors="replace")
 
 
-def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+def files(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(its path inside, its content) of the file, or of each text and table in a folder or zip. Raises DataProblem."""
     if path.is_dir():
         root = path.resolve()
         for each in sorted(root.rglob("*")):
@@ -101,35 +109,67 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _documents_of(name: str, content: bytes, text_column: str | None, reporter: Reporter) -> list[str]:
-    suffix = PurePosixPath(name).suffix.lower()
-    if suffix not in TABLES:
-        return [decoded(content, name, reporter)]
-    table = read_table(name, content, reporter)
-    column = text_column or _text_column(table, name)
-    if column not in table.columns:
-        raise DataProblem(
-            f'"{name}" has no column "{column}"; it has {", ".join(table.columns)}.', details={"column": column}
-        )
-    return [text or "" for text in table[column].cast(pl.String).to_list()]
+def texts_of(name: str, content: bytes, text_column: str | None, warn: Warn, *, falls_back: bool = False) -> list[str]:
+    """The texts of a file: its rows where it is a table, else the whole of it; None in a row is an empty text.
+
+    With `falls_back` a table without `text_column` is searched for another one. Raises DataProblem.
+    """
+    if not is_table(name):
+        return [decoded(content, name, warn)]
+    table = read_table(name, content, warn)
+    if text_column in table.columns:
+        column = text_column
+    elif text_column is None or falls_back:
+        column = find_text_column(table, name)
+    else:
+        raise no_column(text_column, table, name)
+    return strings(table[column])
 
 
-def read_table(name: str, content: bytes, reporter: Reporter) -> pl.DataFrame:
+def is_table(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in TABLES
+
+
+def no_column(column: str, table: pl.DataFrame, name: str) -> DataProblem:
+    """The exception for a column that a table does not have."""
+    sentence = f'"{name}" has no column "{column}"; it has {", ".join(table.columns)}.'
+    return DataProblem(sentence, details={"column": column})
+
+
+def strings(column: pl.Series) -> list[str]:
+    """Every value as text, nothing as an empty one. Raises DataProblem."""
+    try:
+        return [text or "" for text in column.cast(pl.String).to_list()]
+    except PolarsError as error:
+        raise DataProblem(f'Column "{column.name}" holds {column.dtype}, not text.') from error
+
+
+def read_table(name: str, content: bytes, warn: Warn) -> pl.DataFrame:
     """A table of texts, whatever else it holds. Raises DataProblem."""
     suffix = PurePosixPath(name).suffix.lower()
     try:
         if suffix == ".parquet":
             return pl.read_parquet(io.BytesIO(content))
-        text = decoded(content, name, reporter).encode()
+        text = decoded(content, name, warn).encode()
         if suffix in (".jsonl", ".ndjson"):
             return pl.read_ndjson(io.BytesIO(text), infer_schema_length=None)
-        return pl.read_csv(io.BytesIO(text), separator="\t" if suffix == ".tsv" else ",", infer_schema=False)
+        return pl.read_csv(io.BytesIO(text), separator=_separator(text), infer_schema=False)
     except (PolarsError, OSError) as error:
-        raise DataProblem(f'"{name}" cannot be read as a table: {str(error).splitlines()[0][:300]}') from error
+        said = str(error).splitlines()[0][:300]
+        if "more fields than" in said:
+            said = "a row has more fields than the header. Texts that hold commas or line ends must stand in quotes."
+        raise DataProblem(f'"{name}" cannot be read as a table: {said}') from error
 
 
-def _text_column(table: pl.DataFrame, name: str) -> str:
-    """The column of that name, else the one of texts that is longest on average."""
+def _separator(text: bytes) -> str:
+    """What stands most often between the names of the columns."""
+    header = text[: text.find(b"\n") if b"\n" in text else len(text)].decode()
+    return max(SEPARATORS, key=header.count)
+
+
+def find_text_column(table: pl.DataFrame, name: str, *, but: str | None = None) -> str:
+    """The column with a name that texts have, else the one of texts that is longest on average. Never `but`."""
+    table = table.drop(but) if but else table
     lower = {column.lower().strip(): column for column in reversed(table.columns)}
     if column := next((lower[each] for each in _TEXT_NAMES if each in lower), None):
         return column

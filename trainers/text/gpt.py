@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from trainers.text.cache import Cache
+
 
 class Block(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float) -> None:
@@ -19,12 +21,16 @@ class Block(nn.Module):
         self.narrowed = nn.Linear(4 * width, width)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, cache: Cache | None = None, layer: int = 0, mask: torch.Tensor | None = None
+    ) -> torch.Tensor:
         batch, length, width = x.shape
         split = self.query_key_value(self.norm_1(x)).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)
+        if cache is not None:
+            key, value = cache.extended(layer, key, value)
         drop = self.dropout if self.training else 0.0
-        seen = F.scaled_dot_product_attention(query, key, value, dropout_p=drop, is_causal=True)
+        seen = F.scaled_dot_product_attention(query, key, value, mask, dropout_p=drop, is_causal=mask is None)
         x = x + self.drop(self.attended(seen.transpose(1, 2).reshape(batch, length, width)))
         return x + self.drop(self.narrowed(F.gelu(self.widened(self.norm_2(x)), approximate="tanh")))
 
@@ -49,9 +55,14 @@ class GPT(nn.Module):
             nn.init.normal_(block.attended.weight, std=0.02 / math.sqrt(2 * layers))
             nn.init.normal_(block.narrowed.weight, std=0.02 / math.sqrt(2 * layers))
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        places = torch.arange(tokens.shape[1], device=tokens.device)
+    def forward(self, tokens: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:
+        """With a cache: the logits of these tokens, which come after those that it has seen."""
+        length = tokens.shape[1]
+        places = torch.arange(length, device=tokens.device) if cache is None else cache.places(length)
+        mask = None if cache is None else cache.mask(length)
         x = self.drop(self.tokens(tokens) + self.positions(places))
-        for block in self.blocks:
-            x = block(x)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, cache, layer, mask)
+        if cache is not None:
+            cache.advance(length)
         return F.linear(self.norm(x), self.tokens.weight)

@@ -7,7 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from trainers.text.cache import Cache
+
 BASE = 10_000.0  # of the rotary frequencies
+
+Turns = tuple[torch.Tensor, torch.Tensor]  # cosines and sines
 
 
 class RMSNorm(nn.Module):
@@ -34,14 +38,22 @@ class Block(nn.Module):
         self.narrowed = nn.Linear(hidden, width, bias=False)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self,
+        x: torch.Tensor,
+        turns: Turns,
+        cache: Cache | None = None,
+        layer: int = 0,
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         batch, length, width = x.shape
         split = self.query_key_value(self.norm_1(x)).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)
+        query, key = turned(query, turns), turned(key, turns)
+        if cache is not None:
+            key, value = cache.extended(layer, key, value)
         drop = self.dropout if self.training else 0.0
-        seen = F.scaled_dot_product_attention(
-            turned(query, turns), turned(key, turns), value, dropout_p=drop, is_causal=True
-        )
+        seen = F.scaled_dot_product_attention(query, key, value, mask, dropout_p=drop, is_causal=mask is None)
         x = x + self.drop(self.attended(seen.transpose(1, 2).reshape(batch, length, width)))
         y = self.norm_2(x)
         return x + self.drop(self.narrowed(F.silu(self.gate(y)) * self.widened(y)))
@@ -64,22 +76,29 @@ class Transformer(nn.Module):
             nn.init.normal_(block.attended.weight, std=0.02 / math.sqrt(2 * layers))
             nn.init.normal_(block.narrowed.weight, std=0.02 / math.sqrt(2 * layers))
 
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        turns = angles(tokens.shape[1], self.head_width, tokens.device)
+    def forward(self, tokens: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:
+        """With a cache: the logits of these tokens, which come after those that it has seen."""
+        length = tokens.shape[1]
+        places = torch.arange(length, device=tokens.device)[None] if cache is None else cache.places(length)
+        mask = None if cache is None else cache.mask(length)
+        turns = turns_at(places, self.head_width)
         x = self.drop(self.tokens(tokens))
-        for block in self.blocks:
-            x = block(x, turns)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, turns, cache, layer, mask)
+        if cache is not None:
+            cache.advance(length)
         return F.linear(self.norm(x), self.tokens.weight)
 
 
-def angles(length: int, width: int, device: torch.device) -> torch.Tensor:
-    """(length, width / 2): by how much each pair of a head's numbers is turned at each place."""
-    frequencies = BASE ** (-torch.arange(0, width, 2, device=device).float() / width)
-    return torch.outer(torch.arange(length, device=device).float(), frequencies)
+def turns_at(places: torch.Tensor, width: int) -> Turns:
+    """(N, T) places -> (N, 1, T, width / 2) each: by how much every pair of a head's numbers is turned there."""
+    frequencies = BASE ** (-torch.arange(0, width, 2, device=places.device).float() / width)
+    angles = places[:, None, :, None].float() * frequencies
+    return angles.cos(), angles.sin()
 
 
-def turned(x: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
-    """(…, T, width) with its halves taken as pairs, each turned by its angle."""
+def turned(x: torch.Tensor, turns: Turns) -> torch.Tensor:
+    """(N, heads, T, width) with its halves taken as pairs, each turned by its angle."""
+    cosine, sine = turns
     first, second = x.float().chunk(2, dim=-1)
-    cosine, sine = turns.cos(), turns.sin()
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1).to(x.dtype)

@@ -1,7 +1,7 @@
 """Sequences of tokens as the training loop wants them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -31,18 +31,30 @@ class Windows:
         return {"inputs": together[:, :-1], "targets": together[:, 1:]}
 
 
+def logits_of(model: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """Of a model that answers its logits alone."""
+    logits: torch.Tensor = model(inputs)
+    return logits
+
+
 class LanguageWork:
-    """`trainers.deep.loop.Work` for language models."""
+    """`trainers.deep.loop.Work` for language models; `logits` is how theirs are had."""
 
     unit = "sequences"
     least_part = 1
     watched = "val_loss"
     higher_is_better = False
 
-    def __init__(self, model: nn.Module, train: Windows, held_out: Windows) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Windows,
+        held_out: Windows,
+        logits: Callable[[nn.Module, torch.Tensor], torch.Tensor] = logits_of,
+    ) -> None:
         self.model = model
         self.items = train.count
-        self._train, self._held_out = train, held_out
+        self._train, self._held_out, self._logits = train, held_out, logits
 
     def load(self, indices: Sequence[int], epoch: int) -> Batch:
         return self._train.batch(indices)
@@ -51,7 +63,7 @@ class LanguageWork:
         return float(batch["targets"].numel())
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        logits = model(batch["inputs"])
+        logits = self._logits(model, batch["inputs"])
         return F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten(), reduction="sum")
 
     def evaluate(self, model: nn.Module, compute: Compute, batch_size: int) -> dict[str, float]:

@@ -69,6 +69,18 @@ def test_a_table_whose_column_is_found_by_name_or_by_length_or_named(
         documents(tmp_path / name, recorder, text_column="nowhere")
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_a_table_with_any_separator(tmp_path: Path, recorder: Recorder, separator: str) -> None:
+    (tmp_path / "a.csv").write_text(f'id{separator}text\n1{separator}"one, two"\n2{separator}"three\nfour"\n')
+    assert documents(tmp_path / "a.csv", recorder) == ["one, two", "three\nfour"]
+
+
+def test_commas_that_stand_in_no_quotes_are_told(tmp_path: Path, recorder: Recorder) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1,one, two\n")
+    with pytest.raises(DataProblem, match="must stand in quotes"):
+        documents(tmp_path / "a.csv", recorder)
+
+
 def test_a_zip_of_files(tmp_path: Path, recorder: Recorder) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("x/2.txt", "two")

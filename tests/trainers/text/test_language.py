@@ -1,7 +1,6 @@
 """Language models learn, are resumed, and go on with a text."""
 
 import math
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +13,20 @@ from tests.trainers.conftest import Recorder
 from trainers import registry
 from trainers.protocol import ConfigProblem, DataProblem, ModelProblem, Stopped, TrainResult
 from trainers.text import tokens
-from trainers.text.predictor import TextGenerator, drawn
-from trainers.text.transformer import angles, turned
+from trainers.text.predictor import TextGenerator
+from trainers.text.prepare import prepare
 from trainers.text.windows import Windows
 
-TINY = {
-    "epochs": 6,
+TINY: dict[str, Any] = {
+    "epochs": 5,
     "batch_size": 8,
-    "max_length": 64,
+    "max_length": 32,
     "num_layers": 2,
     "hidden_size": 64,
     "num_heads": 2,
     "vocab_size": 320,
-    "learning_rate": 0.003,
-    "dropout_rate": 0.1,
+    "learning_rate": 0.006,
+    "dropout_rate": 0.0,
 }
 
 
@@ -55,17 +54,29 @@ def generator(result: TrainResult) -> TextGenerator:
     return predictor
 
 
-def test_it_predicts_better_than_frequencies_do(trained: tuple[TrainResult, Recorder], english: Path) -> None:
+def test_it_predicts_held_out_text_better_than_frequencies_do(
+    trained: tuple[TrainResult, Recorder], english: Path, tmp_path: Path
+) -> None:
     result, recorder = trained
-    texts = [path.read_text(encoding="utf-8") for path in sorted(english.iterdir())]
-    row = tokens.row_of(tokens.load(result.folder), texts)
-    counts = Counter(row.tolist())
-    entropy = -sum(count / len(row) * math.log(count / len(row)) for count in counts.values())
-    assert result.metrics["perplexity"] < 0.8 * math.exp(entropy)
+    texts = prepare(
+        english,
+        Recorder(tmp_path),
+        text_column=None,
+        held_out=0.15,
+        seed=0,
+        length=TINY["max_length"],
+        vocabulary=TINY["vocab_size"],
+        tokenizer=tokens.load(result.folder),
+    )
+    counts = np.bincount(texts.train.tokens, minlength=texts.tokenizer.get_vocab_size()) + 1  # none is impossible
+    unigram = -np.log(counts / counts.sum())[texts.held_out.tokens[1:]].mean()
+    assert result.metrics["n_test"] == len(texts.held_out.tokens)
+    assert result.metrics["perplexity"] < 0.85 * math.exp(unigram)
     assert result.metrics["perplexity"] == pytest.approx(math.exp(result.metrics["loss"]))
     assert {"train_loss", "val_perplexity", "sequences_per_second"} <= {
         name for _, values in recorder.points for name in values
     }
+    assert [set(each) for each in result.report["generated"]] == [{"prompt", "text"}] * 3
 
 
 def test_it_goes_on_with_a_text(trained: tuple[TrainResult, Recorder]) -> None:
@@ -81,7 +92,18 @@ def test_it_goes_on_with_a_text(trained: tuple[TrainResult, Recorder]) -> None:
     assert long[0]["tokens"] <= 3
 
 
-@pytest.mark.parametrize("given", [7, [], None, [7], {"x": "y"}, [["a"]]])
+def test_it_goes_on_with_the_texts_of_a_file(trained: tuple[TrainResult, Recorder], tmp_path: Path) -> None:
+    predictor = generator(trained[0])
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "The data"}\n{"prompt": "A set"}\n')
+    (tmp_path / "prompt.txt").write_text("The data\nset")
+    answers = predictor.predict_input(tmp_path / "prompts.jsonl", {"max_length": 2})
+    assert [each["prompt"] for each in answers] == ["The data", "A set"]
+    assert [each["prompt"] for each in predictor.predict_input(tmp_path / "prompt.txt", {"max_length": 2})] == [
+        "The data\nset"
+    ]
+
+
+@pytest.mark.parametrize("given", [7, [], None, [7], {"x": "y", "z": "a"}, [["a"]]])
 def test_what_is_no_text_is_refused_in_words(trained: tuple[TrainResult, Recorder], given: Any) -> None:
     with pytest.raises(DataProblem):
         generator(trained[0]).predict_input(given)
@@ -109,9 +131,10 @@ class Interrupted(Recorder):
         return self.left < 0
 
 
+@pytest.mark.full
 def test_a_resumed_training_has_the_losses_of_an_uninterrupted_one(english: Path, tmp_path: Path) -> None:
     def train(recorder: Recorder, out: str) -> None:
-        registry.train("transformer", {**TINY, "epochs": 2}, english, tmp_path / out, recorder)
+        registry.train("transformer", {**TINY, "epochs": 2, "dropout_rate": 0.1}, english, tmp_path / out, recorder)
 
     def curve(*recorders: Recorder) -> dict[int | None, float]:
         return {
@@ -143,39 +166,31 @@ def test_any_text_has_tokens_and_comes_back() -> None:
     assert tokenizer.get_vocab_size() <= 300
 
 
-def test_draws_are_cut_as_asked() -> None:
-    logits = torch.tensor([0.0, 3.0, 2.0, 1.0])
-    generator = torch.Generator().manual_seed(1)
-
-    def seen(**asked: Any) -> set[int]:
-        return {drawn(logits, asked, generator) for _ in range(300)}
-
-    assert seen() == {0, 1, 2, 3}
-    assert seen(top_k=2) == {1, 2}
-    assert seen(top_p=0.5) == {1}
-    assert seen(top_p=0.85) == {1, 2}
-    assert seen(temperature=0) == {1}
-    assert seen(temperature=0.05) == {1}
-
-
-def test_turning_keeps_lengths_and_depends_on_distance_only() -> None:
-    torch.manual_seed(0)
-    query, key = torch.randn(2, 8)
-    turns = angles(30, 8, torch.device("cpu"))
-
-    def product(i: int, j: int) -> float:
-        return float(turned(query, turns[i]) @ turned(key, turns[j]))
-
-    assert float(turned(query, turns[9]).norm()) == pytest.approx(float(query.norm()), rel=1e-5)
-    assert product(3, 1) == pytest.approx(product(20, 18), abs=1e-4)
-
-
 @pytest.mark.parametrize(
     "fields", [{"hidden_size": 100, "num_heads": 3}, {"hidden_size": 6 * 3, "num_heads": 6}, {"max_length": 4}]
 )
 def test_a_shape_that_cannot_be_is_refused(fields: dict[str, int]) -> None:
     with pytest.raises(ConfigProblem):
         registry.check_config("gpt", fields)
+
+
+def test_a_model_that_cannot_fit_into_memory_is_refused_before_it_is_built(
+    english: Path, recorder: Recorder, tmp_path: Path
+) -> None:
+    huge = {**TINY, "num_layers": 20, "hidden_size": 16_384, "num_heads": 128}
+    with pytest.raises(ConfigProblem, match="GB to train"):
+        registry.train("gpt", huge, english, tmp_path / "out", recorder)
+
+
+def test_a_given_tokenizer_is_used(english: Path, recorder: Recorder, tmp_path: Path) -> None:
+    given = tokens.make(["some other text altogether"] * 3, 270)
+    given.save(str(tmp_path / "tokenizer.json"))
+    fields = {**TINY, "epochs": 1, "tokenizer": str(tmp_path / "tokenizer.json")}
+    result = registry.train("gpt", fields, english / "iris.txt", tmp_path / "out", recorder)
+    assert tokens.load(result.folder).get_vocab() == given.get_vocab()
+    (tmp_path / "tokenizer.json").write_text("{")
+    with pytest.raises(ConfigProblem, match="holds no tokenizer"):
+        registry.train("gpt", fields, english / "iris.txt", tmp_path / "again", recorder)
 
 
 def test_too_little_text_is_said(recorder: Recorder, tmp_path: Path) -> None:
