@@ -6,6 +6,8 @@ import { metricValue } from "./format.js";
 import { SeriesChart } from "./series-chart.js";
 
 const WANTED = /^(train|val)[_/]|^learning_rate$/;
+const FIRST = ["loss"];
+const LAST = ["learning_rate"];
 
 /** A function from a step to the epochs that were over by then, as a fraction. */
 export function epochsAt({ steps, values }) {
@@ -18,6 +20,11 @@ export function epochsAt({ steps, values }) {
     const rate = (epochs[i] - epochs[i - 1]) / (ends[i] - ends[i - 1] || 1);
     return epochs[i - 1] + (step - ends[i - 1]) * rate;
   };
+}
+
+function rank(title) {
+  if (FIRST.includes(title)) return 0;
+  return LAST.includes(title) ? 2 : 1;
 }
 
 export class TrainingCurves {
@@ -48,10 +55,12 @@ export class TrainingCurves {
     }
     const epochAt = epochsAt(ends);
     this.placeholder.remove();
-    for (const { name, steps, values } of series.filter((each) => WANTED.test(each.name))) {
-      const { title, key } = place(name);
+    const lines = series
+      .filter(({ name }) => WANTED.test(name))
+      .map(({ name, steps, values }) => ({ name, steps, values, ...place(name) }))
+      .sort((a, b) => rank(a.title) - rank(b.title));
+    for (const { name, steps, values, title, key } of lines)
       this.chart(title).set(name, steps.map(epochAt), values.map(metricValue), { key });
-    }
   }
 
   chart(title) {
