@@ -36,6 +36,7 @@ test-full: ## Run all tests, the long ones too
 	@scripts/setup.sh dev
 	@scripts/chromium.sh
 	@scripts/setup.sh client-loops || echo "The loops of the training libraries will be skipped, each by its name."
+	@scripts/setup.sh tensorflow || echo "The trainings on TensorFlow will be skipped, each by its name."
 	@$(PY) scripts/test.py --full
 
 lint: ## Check style, types, layers, migrations, deployment settings, Dockerfile and compose file
@@ -60,5 +61,5 @@ lock: ## Resolve requirements.txt anew and write requirements/constraints.txt
 	@$(PY) scripts/lock.py
 
 clean: ## Remove .venv and the caches; the data folder stays
-	@rm -rf .venv .venv-sdk .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
+	@rm -rf .venv .venv-sdk .venv-tf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -14,8 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "requirements" / "constraints.txt"
 # torch is pinned in worker-torch.txt. Which build of it is taken, and so which of these it needs, depends on the
-# machine; each build pins its own. pip and setuptools belong to the environment.
-LEFT_OUT = re.compile(r"torch|triton|nvidia-.*|cuda-.*|pip|setuptools|wheel")
+# machine; each build pins its own. h5py is pinned there and, for TensorFlow, in another version. pip and setuptools
+# belong to the environment.
+LEFT_OUT = re.compile(r"torch|h5py|triton|nvidia-.*|cuda-.*|pip|setuptools|wheel")
 # Asked for on some interpreters only: by redis on Python before 3.11.3, which Debian 12 has.
 SOMEWHERE_NEEDED = ["async-timeout"]
 HEADER = """\

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make .venv and install one group of requirements into it: `sklearn` (web and the scikit-learn worker), `torch` (that, and
 # the workers for PyTorch and Keras), `dev` (that, and the tests and linters) or `all`. `client-loops` is for the Python
-# client's long tests, and goes into .venv-sdk.
+# client's long tests, and goes into .venv-sdk; `tensorflow` is a worker on TensorFlow itself, and goes into .venv-tf.
 #
 # A group is done when its stamp holds the digest of the requirement files and of the interpreter; then this script ends in
 # some 30 ms. The stamp is written last, so an install that was cut short is never taken for done; and since pip may then
@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-group=${1:?usage: scripts/setup.sh sklearn|torch|dev|all|client-loops}
+group=${1:?usage: scripts/setup.sh sklearn|torch|dev|all|client-loops|tensorflow}
 venv=.venv
 case $group in
     sklearn) files="requirements/worker-sklearn.txt" covers="sklearn" ;;
@@ -17,7 +17,8 @@ case $group in
     dev) files="requirements/dev.txt" covers="sklearn torch dev" ;;
     all) files="requirements.txt" covers="sklearn torch dev all" ;;
     client-loops) files="requirements/client-loops.txt" covers="client-loops" venv=.venv-sdk ;;
-    *) echo "Unknown group '$group': sklearn, torch, dev, all or client-loops." >&2 && exit 2 ;;
+    tensorflow) files="requirements/worker-tensorflow.txt" covers="tensorflow" venv=.venv-tf ;;
+    *) echo "Unknown group '$group': sklearn, torch, dev, all, client-loops or tensorflow." >&2 && exit 2 ;;
 esac
 
 stamps=$venv/stamps

@@ -14,8 +14,8 @@ from scripts.lock import LEFT_OUT
 FOLDER = Path(__file__).resolve().parent.parent.parent / "requirements"
 PARTS = sorted(path for path in FOLDER.glob("*.txt") if path.name != "constraints.txt")
 
-# Goes into an environment of its own: constraints.txt binds it where both name a package, and lists no more of it.
-APART = "client-loops.txt"
+# Go into environments of their own: constraints.txt binds them where both name a package, and lists no more of them.
+APART = ("client-loops.txt", "worker-tensorflow.txt")
 
 
 def requirements(path: Path) -> list[str]:
@@ -73,7 +73,7 @@ def test_constraints_pin_everything_that_is_installed_here() -> None:
 
 def test_constraints_agree_with_the_requirement_files() -> None:
     pinned = {
-        canonicalize_name(r.name): str(r.specifier) for path in PARTS for r in top_level(path) if path.name != APART
+        canonicalize_name(r.name): str(r.specifier) for path in PARTS for r in top_level(path) if path.name not in APART
     }
     assert {
         name: specifier

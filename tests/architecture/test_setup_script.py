@@ -124,13 +124,17 @@ def test_an_installation_cut_short_starts_from_an_empty_environment(house: Path,
     assert not half.exists()
 
 
-def test_the_client_loops_have_an_environment_of_their_own(house: Path) -> None:
+@pytest.mark.parametrize(
+    ("group", "environment", "file"),
+    [("client-loops", ".venv-sdk", "client-loops.txt"), ("tensorflow", ".venv-tf", "worker-tensorflow.txt")],
+)
+def test_some_groups_have_an_environment_of_their_own(house: Path, group: str, environment: str, file: str) -> None:
     setup(house, "dev")
-    answer = setup(house, "client-loops")
+    answer = setup(house, group)
     assert answer.returncode == 0, answer.stderr
-    assert "Making .venv-sdk" in answer.stdout
-    assert "requirements/client-loops.txt" in (house / "pip.log").read_text().splitlines()[-1]
-    assert setup(house, "client-loops").stdout == ""
+    assert f"Making {environment}" in answer.stdout
+    assert f"requirements/{file}" in (house / "pip.log").read_text().splitlines()[-1]
+    assert setup(house, group).stdout == ""
     assert setup(house, "dev").stdout == ""
 
 
