@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
@@ -322,8 +322,8 @@ class _Loop:
             return model
         self.reporter.log("INFO", "compiling the model; the first step takes long")
         torch._dynamo.config.suppress_errors = True  # what cannot be compiled here runs as it is
-        compiled: nn.Module = torch.compile(model)
-        return compiled
+        compiled: Any = torch.compile(model)
+        return cast(nn.Module, compiled)
 
 
 class _Batches(Dataset[Batch]):

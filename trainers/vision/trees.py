@@ -5,6 +5,7 @@ import os
 import struct
 import zipfile
 import zlib
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -107,7 +108,7 @@ class Archive:
 Tree = Folder | Archive
 
 
-def bounded(file: IO[bytes], name: str, limit: int) -> bytes:
+def bounded(file: IO[bytes] | BufferedIOBase, name: str, limit: int) -> bytes:
     """All that is in the file. Raises OSError: it is longer than `limit`."""
     content = file.read(limit + 1)
     if len(content) > limit:
