@@ -20,7 +20,7 @@ except ImportError as error:
 _SPLITS = ("eval", "test")
 
 
-class AIManagerCallback(TrainerCallback):  # type: ignore[misc]
+class AIManagerCallback(TrainerCallback):  # type: ignore[misc, unused-ignore]
     """Logs what the Trainer logs."""
 
     def __init__(self, run: RunOrBegin) -> None:
