@@ -120,7 +120,8 @@ class Job(models.Model):
             models.Index(fields=["owner", "-created_at"], name="job_by_owner"),
             models.Index(fields=["-created_at", "-id"], name="job_newest"),
             models.Index(fields=["status", "-created_at"], name="job_by_status"),
-            models.Index(fields=["model_type", "kind", "-ended_at"], name="job_similar"),
+            models.Index(fields=["model_type", "kind", "status", "-ended_at", "started_at"], name="job_similar"),
+            models.Index(fields=["ended_at"], condition=Q(ended_at__isnull=False), name="job_ended"),
             models.Index(fields=["owner", "queue", "-started_at"], name="job_share"),
         ]
         constraints = [

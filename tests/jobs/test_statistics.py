@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from jobs.lifecycle import database_now
 from jobs.models import Job
@@ -108,3 +110,20 @@ def test_nobodys_jobs_are_no_statistics(now):
     found = statistics(now=now)
     assert (found.types, found.queues, found.failures, found.total) == ([], [], [], Outcomes())
     assert durations() == []
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="of a small table, PostgreSQL reads no index")
+def test_figures_are_read_from_indexes_however_many_jobs_there_are(user, now):
+    ended(user, now)
+    with CaptureQueriesContext(connection) as captured:
+        durations()
+        statistics(now=now)
+    plans = []
+    for query in captured.captured_queries:
+        with connection.cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            plans.append(" ".join(row[3] for row in cursor.fetchall()))
+    assert "COVERING INDEX job_similar" in plans[0]
+    assert len(plans) == 5
+    for plan in plans[1:]:
+        assert "INDEX" in plan and "SCAN jobs_job" not in plan, plan

@@ -5,12 +5,10 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 
 from jobs.lifecycle import database_now
-from jobs.models import Job, Worker
+from jobs.models import Worker
 from jobs.routing import QUEUES
 from tests.pages_server.things import Things, worker
 
@@ -120,32 +118,3 @@ def test_a_part_is_a_page_or_a_piece_of_it(signed_in: Client, part: str) -> None
     piece = signed_in.get(PATH, {"part": part}, headers={"HX-Request": "true"})
     assert piece.status_code == 200
     assert ("<html" in piece.content.decode()) == (part not in ("now", "statistics"))
-
-
-@pytest.mark.full
-def test_a_hundred_thousand_jobs_are_counted_by_the_database(signed_in: Client, things: Things) -> None:
-    first = things.model().job
-    now = database_now()
-    Job.objects.bulk_create(
-        (
-            Job(
-                kind="training",
-                model_type=f"type-{number % 7}",
-                queue="sklearn",
-                owner=things.owner,
-                project=first.project,
-                status="failed" if number % 10 == 0 else "completed",
-                created_at=now - timedelta(minutes=number / 50, seconds=30),
-                started_at=now - timedelta(minutes=number / 50, seconds=10),
-                ended_at=now - timedelta(minutes=number / 50),
-            )
-            for number in range(100_000)
-        ),
-        batch_size=2000,
-    )
-    with CaptureQueriesContext(connection) as captured:
-        page = opened(signed_in)
-    assert len(captured) < 30
-    assert rows_of(page, "Jobs by queue")["sklearn"][3] == "20 s"
-    slow = [query["sql"][:300] for query in captured.captured_queries if float(query["time"]) > 3.0]
-    assert not slow
