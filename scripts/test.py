@@ -25,6 +25,8 @@ RESULTS = ROOT / "test-results"
 PROCESSES = "2"
 # What answers alike on either database, is about files, or about odd input at length: on both in the full suite only.
 ALIKE_ON_BOTH = [
+    "tests/architecture",
+    "tests/pages",
     "tests/pages_server",
     "tests/admin",
     "tests/clients",
@@ -42,8 +44,8 @@ ONCE = [
         "test_a_server_with_open_sockets_ends_when_told_to",
     )
 ]
-# None of these has a database: to collect them takes seconds.
-WITHOUT_DATABASE = "tests/trainers"
+# None of these has a test for the second run: to collect them takes seconds.
+NOT_RUN_TWICE = ["tests/trainers", "tests/recovery"]
 PYTEST_NO_TESTS = 5
 # The database is the part's own. And tests start processes by the hundred: what one has compiled the next ones read.
 LEFT_OUT = {"DATABASE_URL", "PYTHONDONTWRITEBYTECODE"}
@@ -66,7 +68,7 @@ def parts(*, full: bool) -> list[Part]:
     short = "" if full else " and not full"
     in_parallel = ["-n", PROCESSES, "-m", f"not recovery and not browser{short}"]
     once_more = ["-n", PROCESSES, "-m", f"database and not recovery and not browser{short}"]
-    ignored = [f"--ignore={WITHOUT_DATABASE}"]
+    ignored = [f"--ignore={path}" for path in NOT_RUN_TWICE]
     if not full:
         ignored += [f"--ignore={path}" for path in ALIKE_ON_BOTH] + [f"--deselect={test}" for test in ONCE]
     recovery = files_with("mark.recovery")
