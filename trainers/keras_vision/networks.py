@@ -18,6 +18,7 @@ EFFICIENTNETS = {
     **{f"v2-{size}": f"EfficientNetV2{size.upper()}" for size in "sml"},
 }
 LEAST_MOMENTUM = 0.8
+SEEDS = 2**31  # a layer's seed is a signed 32-bit number on some backends
 
 
 def build(kept: Mapping[str, Any], *, policy: str = "float32", seed: int = 0) -> Any:
@@ -36,7 +37,7 @@ def build(kept: Mapping[str, Any], *, policy: str = "float32", seed: int = 0) ->
             logits = _mobilenet(inputs, kept)
         else:
             features = _inception(inputs) if name == "inception" else _efficientnet(inputs, kept)
-            kept_features = keras.layers.Dropout(kept["dropout_rate"], seed=seed, name="head_dropout")(features)
+            kept_features = keras.layers.Dropout(kept["dropout_rate"], seed=seed % SEEDS, name="head_dropout")(features)
             logits = keras.layers.Dense(kept["outputs"], name="predictions")(kept_features)
         logits = keras.layers.Activation("linear", dtype="float32", name="logits_as_float32")(logits)
         return keras.Model(inputs, logits, name=name)

@@ -10,13 +10,14 @@ from PIL import Image
 from tests.trainers.conftest import Recorder
 from tests.trainers.vision.conftest import class_folders  # noqa: F401 (a fixture)
 from trainers import registry
+from trainers.deep.progress import BEGIN
 from trainers.protocol import TrainResult
 
 QUICK = {"epochs": 1, "batch_size": 8, "learning_rate": 0.002, "augment": "light"}
 
 
 class Interrupted(Recorder):
-    """Asks to stop at its so many-th look."""
+    """Asks to stop at its so many-th look since the images were read."""
 
     def __init__(self, folder: Path, looks: int) -> None:
         super().__init__(folder)
@@ -24,7 +25,7 @@ class Interrupted(Recorder):
         self.stop_at = looks
 
     def should_stop(self) -> bool:
-        self.looked += 1
+        self.looked += bool(self.fractions) and self.fractions[-1] >= BEGIN
         return self.looked >= self.stop_at
 
 

@@ -1,6 +1,5 @@
 """The Keras image classifiers learn, are resumed with the same losses, and their models answer."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from trainers.protocol import ModelProblem, Stopped, TrainerError
 def test_a_small_network_is_trained_kept_and_answers(
     class_folders: Folders, recorder: Recorder, tmp_path: Path
 ) -> None:
-    result = train("mobilenet", class_folders(10), recorder, tmp_path / "out", num_classes=3)
+    result = train("mobilenet", class_folders(10), recorder, tmp_path / "out", num_classes=3, random_state=2**32 - 1)
     assert (result.framework, result.task, result.device) == ("tensorflow", "image_classification", "cpu")
     assert result.backend in result.framework_version
     assert result.framework_version.startswith("keras 3.")
@@ -75,10 +74,10 @@ def test_small_images_are_brought_to_what_the_network_takes(
     ("model_type", "settings"),
     [
         ("mobilenet", {"dropout_rate": 0.3, "augment": "strong"}),
-        ("efficientnet", {"dropout_rate": 0.3, "optimizer": "sgd", "class_weight": "balanced", "random_state": None}),
+        ("efficientnet", {"optimizer": "sgd", "class_weight": "balanced", "random_state": 2**32 - 1}),
     ],
 )
-@pytest.mark.parametrize("looks", [5, 10])  # in the first epoch; in the evaluation after the second
+@pytest.mark.parametrize("looks", [3, 9])  # in the first epoch; in the evaluation after the second
 def test_a_resumed_training_has_the_losses_of_an_uninterrupted_one(
     class_folders: Folders, tmp_path: Path, model_type: str, settings: dict[str, Any], looks: int
 ) -> None:
@@ -86,9 +85,6 @@ def test_a_resumed_training_has_the_losses_of_an_uninterrupted_one(
     first = Interrupted(tmp_path / "parts", looks)
     with pytest.raises(Stopped):
         train(model_type, data, first, tmp_path / "b", epochs=3, **settings)
-    if settings.get("random_state", 0) is None:
-        (tmp_path / "whole").mkdir()
-        shutil.copy(tmp_path / "parts" / "seed.json", tmp_path / "whole")  # the one that was drawn
     second = Recorder(tmp_path / "parts")
     resumed = train(model_type, data, second, tmp_path / "c", epochs=3, **settings)
     whole = Recorder(tmp_path / "whole")
