@@ -114,6 +114,19 @@ class TextForm(_TaskForm):
         return [self.cleaned_data["text"]]  # in a list it is data, whatever it looks like
 
 
+class MaskForm(TextForm):
+    """A text with holes to be filled."""
+
+    text = forms.CharField(
+        label="Text",
+        max_length=MAX_TEXT,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 5, "spellcheck": "false"}),
+        help_text="Each [MASK] in it is filled.",
+    )
+    top_k = forms.IntegerField(label="Fillings shown", min_value=1, max_value=100, initial=TOP_K, required=False)
+
+
 class PromptForm(_TaskForm):
     """The playground of a language model. What is left empty is the model's default."""
 
@@ -175,7 +188,9 @@ def try_form(model: TrainedModel, request: HttpRequest | None = None) -> TaskFor
         return ImageForm(model, request)
     if model.task == "language_modelling":
         return PromptForm(model, request)
-    if model.task.startswith("text") or model.task.endswith("language_modelling"):
+    if model.task == "masked_language_modelling":
+        return MaskForm(model, request)
+    if model.task == "text_classification":
         return TextForm(model, request)
     return RowsForm(model, request)
 
@@ -186,7 +201,9 @@ def example_order(model: TrainedModel) -> Order:
         return "/data/image.jpg", {"top_k": TOP_K}
     if model.task == "language_modelling":
         return "Once upon a time", {"max_length": 100, "temperature": 0.8}
-    if model.task.startswith("text") or model.task.endswith("language_modelling"):
+    if model.task == "masked_language_modelling":
+        return "The sky is [MASK].", {"top_k": TOP_K}
+    if model.task == "text_classification":
         return "This is a great product!", {"top_k": TOP_K}
     columns = model.schema.get("columns", [])
     return [{column["name"]: (column.get("examples") or [None])[0] for column in columns}], {}

@@ -206,6 +206,18 @@ def test_a_text_is_data_also_where_it_looks_like_a_path(signed_in: Client, thing
     assert tries(signed_in, model, {"try-text": ""}).status_code == 422
 
 
+def test_a_text_with_masks_is_filled(signed_in: Client, things: Things) -> None:
+    model = things.model(**LANGUAGE | {"task": "masked_language_modelling"})
+    assert "[MASK]" in page_of(signed_in, model)
+    assert tries(signed_in, model, {"try-text": "The sky is [MASK].", "try-top_k": "2"}).status_code == 200
+    job = newest()
+    fills = [[{"token": "blue", "score": 0.75}, {"token": EVIL, "score": 0.2}]]
+    ends(job, [{"prompt": "The sky is [MASK].", "text": "The sky is blue.", "fills": fills}])
+    text = signed_in.get(f"/ui/models/{model.public_id}/try/{job.pk}/").content.decode()
+    assert "The sky is blue." in text and 'aria-label="Likeliest for mask 1"' in text
+    assert EVIL not in text and "0.75" in text
+
+
 def test_the_playground_passes_on_what_was_filled_in(signed_in: Client, things: Things) -> None:
     model = things.model(**LANGUAGE)
     fields = {"max_length": "20", "temperature": "0.5", "top_k": "", "top_p": "0.9", "seed": "7"}
