@@ -143,7 +143,6 @@ def test_a_cancelled_training_ends_within_5_s_and_goes_on_from_its_checkpoint(
     assert f"goes on from the last checkpoint of {job.public_id}" in log
     assert any(line.startswith("resumed in epoch") for line in log)
     assert losses(job) | losses(resumed) == pytest.approx(losses(undisturbed), abs=1e-5)
-    assert min(losses(resumed)) > 1
 
 
 def test_a_training_goes_on_and_loses_no_point_while_database_and_redis_are_away(
