@@ -20,12 +20,15 @@ START = """
 import django, sys
 django.setup()
 import jobs.inference, jobs.layout, jobs.management.commands.worker
-heavy = {"torch", "keras", "tensorflow", "transformers", "tokenizers", "sklearn"} & set(sys.modules)
+from jobs.worker import import_trainers
+assert "sklearn" not in sys.modules
+assert import_trainers({"sklearn"}) == set()
+heavy = {"torch", "keras", "tensorflow", "transformers", "tokenizers"} & set(sys.modules)
 assert not heavy, heavy
 """
 
 
-def test_a_worker_starts_without_pytorch_keras_or_transformers():
+def test_a_worker_starts_and_trains_forests_without_pytorch_keras_or_transformers():
     done = subprocess.run([sys.executable, "-c", START], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

@@ -7,18 +7,37 @@ the types that the trainer lists.
 import hashlib
 import io
 import json
+import sys
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import skops.io
-from skops.io.exceptions import UntrustedTypesFoundException
 
 from trainers.files import write_bytes_atomically, write_json_atomically
 from trainers.protocol import ModelProblem
 from trainers.tabular.encoder import Encoder
 from trainers.tabular.kinds import Column
+
+
+@contextmanager
+def _as_if_absent(module: str) -> Iterator[None]:
+    """Let imports do without a module that they can do without. One that is imported already stays."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
+
+
+# At its import skops goes through all of scikit-learn, and so through that one's adapters for PyTorch, which import
+# PyTorch: seconds and hundreds of megabytes, for a process that may train nothing but forests.
+with _as_if_absent("torch"):
+    import skops.io
+    from skops.io.exceptions import UntrustedTypesFoundException
 
 FORMAT_VERSION = 1
 ENCODER = "encoder.json"
