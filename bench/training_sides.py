@@ -22,7 +22,7 @@ import numpy as np
 from trainers import registry
 
 EXAMPLES = {"resnet": 1_200, "gpt": 400_000, "bert": 2_400, "random_forest": 12_000}  # of gpt: characters
-QUICK = {"resnet": 48, "gpt": 20_000, "bert": 96, "random_forest": 500}
+QUICK = {"resnet": 16, "gpt": 20_000, "bert": 64, "random_forest": 500}
 HELD_OUT = 0.15
 SETTINGS: dict[str, dict[str, Any]] = {
     "resnet": {"depth": 18, "epochs": 2, "batch_size": 32, "learning_rate": 0.001, "random_state": 1},
@@ -136,7 +136,7 @@ def plain_resnet(data: Path, out: Path) -> tuple[int, int]:
     files = sorted(data.rglob("*.png"))
     random.Random(1).shuffle(files)
     images = torch.stack(
-        [torch.from_numpy(np.asarray(Image.open(each).convert("RGB"))).permute(2, 0, 1) for each in files]
+        [torch.from_numpy(np.array(Image.open(each).convert("RGB"))).permute(2, 0, 1) for each in files]
     )
     labels = torch.tensor([int(each.parent.name[-1]) for each in files])
     held = round(len(files) * HELD_OUT)
