@@ -23,8 +23,11 @@ from trainers.deep import launch
 from trainers.deep.group import Group
 from trainers.protocol import ConfigProblem, DataProblem, Stopped, TrainerError, TrainResult
 
-# No batch norms, and no dropout: then the processes' shares are all that differs.
-SETTINGS = {"epochs": 2, "batch_size": 8, "learning_rate": 0.0005, "dropout_rate": 0.0, "device": "cpu"}
+# No batch norms, and no dropout: then the processes' shares are all that differs. AdamW divides by the gradient's size,
+# and makes much of the order in which small ones were added up.
+SETTINGS = {
+    "epochs": 2, "batch_size": 8, "optimizer": "sgd", "learning_rate": 0.01, "dropout_rate": 0.0, "device": "cpu",
+}  # fmt: skip
 ALONE, TOGETHER = {"num_gpus": 1}, {"num_gpus": 2}
 
 
@@ -126,8 +129,8 @@ def test_stopped_processes_end_as_ones_that_were_not(class_folders: Callable[...
         def should_stop(self) -> bool:
             return bool(self.steps("train_loss"))
 
-    data = class_folders(60)
-    settings = {**TOGETHER, "dropout_rate": 0.4, "augment": "strong", "epochs": 8}
+    data = class_folders(24)
+    settings = {**TOGETHER, "dropout_rate": 0.4, "augment": "strong", "epochs": 4}
     whole = Recorder(tmp_path / "whole")
     train(data, whole, **settings)
     first = StoppedAtTwo(tmp_path / "parts")
@@ -172,7 +175,7 @@ def test_a_killed_process_takes_the_others_with_it(class_folders: Callable[..., 
     killer = threading.Thread(target=kill_one)
     killer.start()
     with pytest.raises(RuntimeError, match="SIGKILL"):
-        train(class_folders(60), recorder, **TOGETHER, epochs=200)
+        train(class_folders(18), recorder, **TOGETHER, epochs=1000)
     killer.join()
     wait_until(lambda: not members(), timeout=10, what="the end of the others")
 
