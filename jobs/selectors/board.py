@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Count, Min, Q
 
@@ -55,8 +56,8 @@ class BoardWorker:
 
 def board_queues(workers: Sequence[Worker]) -> list[BoardQueue]:
     """Every queue, in the routing table's order; `workers` are the live ones. One query."""
-    counts = {
-        row["queue"]: row
+    counts: dict[str, dict[str, Any]] = {
+        row["queue"]: dict(row)
         for row in Job.objects.live()
         .order_by()
         .values("queue")
@@ -66,7 +67,7 @@ def board_queues(workers: Sequence[Worker]) -> list[BoardQueue]:
             oldest=Min("created_at", filter=Q(status=JobStatus.PENDING)),
         )
     }
-    nothing = {"pending": 0, "running": 0, "oldest": None}
+    nothing: dict[str, Any] = {"pending": 0, "running": 0, "oldest": None}
     queues = []
     for name, spec in QUEUES.items():
         row = counts.get(name, nothing)

@@ -115,7 +115,7 @@ def statistics(*, now: datetime, hours: int = 24) -> Statistics:
     """The last `hours` hours by the clock, the present one included. Four queries over the jobs that ended in them."""
     first = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0) - (hours - 1) * HOUR
     ended = Job.objects.filter(ended_at__gte=first).order_by()
-    rows = ended.values("queue", "model_type", "kind").annotate(
+    rows: Any = ended.values("queue", "model_type", "kind").annotate(
         **STATUS_COUNTS, seconds=Sum(TOOK, filter=Q(status=JobStatus.COMPLETED))
     )
     groups = [_Group(**row) for row in rows]
@@ -166,7 +166,7 @@ def _queues(groups: Sequence[_Group], median_waits: Mapping[str, float]) -> list
 
 
 def _hours(ended: QuerySet[Job], first: datetime, hours: int) -> list[HourOfJobs]:
-    rows = ended.annotate(hour=Hour("ended_at")).values("hour").annotate(**STATUS_COUNTS)
+    rows: Any = ended.annotate(hour=Hour("ended_at")).values("hour").annotate(**STATUS_COUNTS)
     counts = {row.pop("hour"): Outcomes(**row) for row in rows}
     starts = [first + number * HOUR for number in range(hours)]
     return [HourOfJobs(start, counts.get(f"{start:%Y-%m-%d %H}", Outcomes())) for start in starts]
@@ -218,7 +218,7 @@ def durations() -> list[Durations]:
     within = {
         f"within_{number}": Count("status", filter=Q(took__lte=top)) for number, top in enumerate(DURATION_BUCKETS)
     }
-    rows = (
+    rows: Any = (
         Job.objects.order_by()  # those that live are left out below: a condition would lead away from the index
         .annotate(took=TOOK)
         .values("model_type", "kind", "status")
