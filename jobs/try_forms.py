@@ -50,8 +50,8 @@ class _TaskForm(forms.Form):
     parameters: tuple[str, ...] = ()
 
     def __init__(self, model: TrainedModel, request: HttpRequest | None = None) -> None:
-        given = (request.POST, request.FILES) if request else (None, None)
-        super().__init__(*given, prefix="try")
+        data, files = (request.POST, request.FILES) if request else (None, None)
+        super().__init__(data, files, prefix="try")
 
     def order(self) -> Order:
         """What was filled in. Raises InvalidSpec, TooLarge."""
@@ -210,4 +210,6 @@ def example_order(model: TrainedModel) -> Order:
 
 
 def _refused(form: forms.Form) -> InvalidSpec:
-    return InvalidSpec(errors={form[name].label: list(sentences) for name, sentences in form.errors.items()})
+    return InvalidSpec(
+        errors={str(form[name].label): list(map(str, sentences)) for name, sentences in form.errors.items()}
+    )
