@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from django.conf import settings
@@ -145,7 +145,7 @@ def remove_ended() -> int:
     `settings.JOBS["checkpoint_bytes"]`.
     """
     removed = 0
-    kept: list[tuple[Job, Path]] = []
+    kept: list[tuple[datetime, uuid.UUID]] = []
     for folder in _folders(work_root()):
         try:
             job_id = uuid.UUID(folder.name)
@@ -158,22 +158,22 @@ def remove_ended() -> int:
             continue  # its processes are being killed
         if job is None or not job.checkpoint_host:
             clear(job_id)
-        if job is not None and folder.exists():
-            kept.append((job, folder))
+        if job is not None and job.ended_at is not None and folder.exists():
+            kept.append((job.ended_at, job_id))
         else:
             removed += 1
     return removed + _remove_old(kept)
 
 
-def _remove_old(kept: Iterable[tuple[Job, Path]]) -> int:
+def _remove_old(kept: Iterable[tuple[datetime, uuid.UUID]]) -> int:
     """Remove the checkpoints that are kept for too long, or beside too many newer ones. Returns how many."""
     oldest = timezone.now() - timedelta(seconds=settings.JOBS["checkpoint_seconds"])
     total = removed = 0
-    for job, folder in sorted(kept, key=lambda each: each[0].ended_at, reverse=True):
-        total += sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        if job.ended_at < oldest or total > settings.JOBS["checkpoint_bytes"]:
-            Job.objects.filter(pk=job.pk).update(checkpoint_host="")
-            remove(job.pk)
+    for ended_at, job_id in sorted(kept, reverse=True):
+        total += sum(path.stat().st_size for path in (work_root() / str(job_id)).rglob("*") if path.is_file())
+        if ended_at < oldest or total > settings.JOBS["checkpoint_bytes"]:
+            Job.objects.filter(pk=job_id).update(checkpoint_host="")
+            remove(job_id)
             removed += 1
     return removed
 
