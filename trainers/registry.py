@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from trainers.configs.checks import check, from_text
+from trainers.configs.deep import DeepConfig
 from trainers.configs.huggingface import BertConfig, config_of
 from trainers.configs.keras_vision import EfficientNetConfig, InceptionConfig, MobileNetConfig
 from trainers.configs.logistic_regression import LogisticRegressionConfig
@@ -241,7 +242,7 @@ def train(
     if resume_from is not None and resume_from.is_dir() and not any(reporter.checkpoint().iterdir()):
         shutil.copytree(resume_from, reporter.checkpoint(), dirs_exist_ok=True)
     out.mkdir(parents=True, exist_ok=True)
-    if info.framework == "pytorch" and launch.is_wanted(checked):
+    if info.framework == "pytorch" and isinstance(checked, DeepConfig) and launch.is_wanted(checked):
         return launch.train(model_type, checked, Path(data_path), Path(out), reporter)
     trainer = importlib.import_module(info.module)
     result: TrainResult = trainer.train(checked, Path(data_path), Path(out), reporter)

@@ -19,7 +19,7 @@ from trainers.deep.progress import END
 from trainers.huggingface import networks
 from trainers.huggingface.architectures import DROPOUTS, SPARE_POSITIONS, make_config
 from trainers.huggingface.bases import base_config, base_folder, base_tokenizer, sequence_length
-from trainers.protocol import ModelProblem, Reporter, TrainResult
+from trainers.protocol import ModelProblem, Reporter, Task, TrainResult
 from trainers.text import tokens
 from trainers.text.classify import ClassificationWork, Reader, answer, sequences
 from trainers.text.inputs import texts_of
@@ -143,7 +143,7 @@ class TextClassifier:
     `max_length` is how many tokens it reads at a time: longer texts are read in stretches, whose scores are averaged.
     """
 
-    task = "text_classification"
+    task: Task = "text_classification"
     columns = [{"name": "text", "kind": "text"}]
 
     def __init__(

@@ -146,7 +146,7 @@ def load(folder: Path, manifest: Mapping[str, Any]) -> "ArchitectureGenerator | 
 class ArchitectureGenerator:
     """Goes on with texts, with the same parameters and answers as `trainers.text.predictor.TextGenerator`."""
 
-    task = "language_modelling"
+    task: Task = "language_modelling"
     columns = [{"name": "text", "kind": "text"}]
 
     def __init__(self, model: nn.Module, tokenizer: Tokenizer, length: int, compute: device.Compute) -> None:
@@ -219,7 +219,7 @@ class _Stops(StoppingCriteria):
 class MaskFiller:
     """Fills each [MASK] of a text with the likeliest token; `top_k` tells more of them."""
 
-    task = "masked_language_modelling"
+    task: Task = "masked_language_modelling"
     columns = [{"name": "text", "kind": "text"}]
 
     def __init__(self, model: nn.Module, tokenizer: Tokenizer, length: int, compute: device.Compute) -> None:

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from trainers.deep.device import Compute
-from trainers.protocol import Predictor
+from trainers.protocol import ModelProblem, Predictor, Task
 from trainers.text.generation import Sampling, go_on
 from trainers.text.inputs import texts_of
 from trainers.text.tokens import end_of_text
@@ -24,13 +24,16 @@ class TextGenerator:
     several. `seed` makes it repeatable.
     """
 
-    task = "language_modelling"
+    task: Task = "language_modelling"
     columns = [{"name": "text", "kind": "text"}]
 
     def __init__(self, model: nn.Module, tokenizer: Tokenizer, compute: Compute) -> None:
         self.model = model.to(compute.device).eval()
         self.tokenizer, self.compute = tokenizer, compute
-        self.end = end_of_text(tokenizer)
+        end = end_of_text(tokenizer)
+        if end is None:
+            raise ModelProblem("The model's tokenizer has no token for the end of a text.")
+        self.end = end
 
     def predict(self, rows: Any, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         return self.predict_input(rows, parameters)

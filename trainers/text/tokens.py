@@ -1,6 +1,7 @@
 """Tokenizers that are made from the text itself or given, and documents as one row of tokens."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,9 +16,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 FILE = "tokenizer.json"
 END = "<|endoftext|>"  # between documents
 PAD, UNKNOWN, CLS, SEP, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+_SPECIAL = (PAD, UNKNOWN, CLS, SEP, MASK)
 _ENDS = (END, "</s>", "<|end_of_text|>", "<eos>", "<|im_end|>", SEP)  # what tokenizers call the end of a text
 _LEARNT_FROM = 200_000_000  # characters; more text makes a tokenizer slower, not better
-_ALPHABET = 6_000  # characters that WordPiece knows by themselves
+_ALPHABET = 6_000  # characters that WordPiece knows by themselves, and no more than a quarter of its vocabulary
 
 
 def make(texts: Sequence[str], vocabulary: int, *, special: Sequence[str] = (END,)) -> Tokenizer:
@@ -36,20 +38,41 @@ def make(texts: Sequence[str], vocabulary: int, *, special: Sequence[str] = (END
 
 
 def make_wordpiece(texts: Sequence[str], vocabulary: int) -> Tokenizer:
-    """BERT's tokenizer (Devlin et al. 2019): lower case, words in pieces, [CLS] before and [SEP] behind each text."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+    """BERT's tokenizer (Devlin et al. 2019): lower case, words in pieces, [CLS] before and [SEP] behind each text.
+
+    The same for the same texts: a resumed training makes it anew.
+    """
+    normalizer = normalizers.BertNormalizer()
+    counts: Counter[str] = Counter()
+    for text in _sample(texts):
+        counts.update(normalizer.normalize_str(text))
+    kept = min(_ALPHABET, vocabulary // 4)
+    frequent = sorted(counts, key=lambda each: (-counts[each], each))[:kept]
+    alphabet = sorted(each for each in frequent if not each.isspace())
+    # The library numbers inner characters as it meets them, in another order each time; named here, they have numbers.
+    inner = [f"##{each}" for each in alphabet]
+    draft = _wordpiece(models.WordPiece(unk_token=UNKNOWN))
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[*_SPECIAL, *inner],
+        initial_alphabet=alphabet,
+        limit_alphabet=len(alphabet),
+        show_progress=False,
+    )
+    draft.train_from_iterator(_sample(texts), trainer)
+    # A new one with the same words, to which "##a" in a text is nothing special.
+    tokenizer = _wordpiece(models.WordPiece(draft.get_vocab(), unk_token=UNKNOWN))
+    tokenizer.add_special_tokens(list(_SPECIAL))
+    ends = [(name, tokenizer.token_to_id(name)) for name in (CLS, SEP)]
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{CLS} $A {SEP}", special_tokens=ends)
+    return tokenizer
+
+
+def _wordpiece(model: models.WordPiece) -> Tokenizer:
+    tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[PAD, UNKNOWN, CLS, SEP, MASK],
-        limit_alphabet=_ALPHABET,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(_sample(texts), trainer)
-    ends = [(name, tokenizer.token_to_id(name)) for name in (CLS, SEP)]
-    tokenizer.post_processor = processors.TemplateProcessing(single=f"{CLS} $A {SEP}", special_tokens=ends)
     return tokenizer
 
 

@@ -72,9 +72,10 @@ class Transformer(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Embedding):
                 nn.init.normal_(module.weight, std=0.02)
-        for block in self.blocks:
-            nn.init.normal_(block.attended.weight, std=0.02 / math.sqrt(2 * layers))
-            nn.init.normal_(block.narrowed.weight, std=0.02 / math.sqrt(2 * layers))
+        for module in self.modules():
+            if isinstance(module, Block):  # what each layer adds to the stream, so that their sum keeps its size
+                nn.init.normal_(module.attended.weight, std=0.02 / math.sqrt(2 * layers))
+                nn.init.normal_(module.narrowed.weight, std=0.02 / math.sqrt(2 * layers))
 
     def forward(self, tokens: torch.Tensor, cache: Cache | None = None) -> torch.Tensor:
         """With a cache: the logits of these tokens, which come after those that it has seen."""

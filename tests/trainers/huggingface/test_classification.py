@@ -149,6 +149,14 @@ def test_every_token_of_a_text_is_read_once() -> None:
     assert np.bincount(found.text, weights=found.share) == pytest.approx([1, 1, 1])
 
 
+def test_the_same_texts_make_the_same_tokenizer(few_mails: Path) -> None:
+    texts = pl.read_csv(few_mails)["text"].to_list()
+    made = [tokens.make_wordpiece(texts, 400) for _ in range(3)]
+    assert made[0].get_vocab_size() == 400
+    assert all(each.get_vocab() == made[0].get_vocab() for each in made)
+    assert made[0].decode(made[0].encode("free money").ids) == "free money"
+
+
 class Interrupted(Recorder):
     def __init__(self, folder: Path, steps: int) -> None:
         super().__init__(folder)
