@@ -30,8 +30,8 @@ def field_of(name: str, schema: Mapping[str, Any], columns: Sequence[str] = ()) 
     else:
         field = forms.CharField(max_length=MAX_TEXT, widget=_line(name, schema), **common)
     unit = schema.get("unit", "")
-    field.unit = "" if unit.lower() == str(field.label).lower() else unit  # type: ignore[attr-defined]
-    field.suggestions = [] if choices else _words(schema)  # type: ignore[attr-defined]
+    field.unit = "" if unit.lower() == str(field.label).lower() else unit
+    field.suggestions = [] if choices else _words(schema)
     return field
 
 
@@ -47,7 +47,8 @@ def as_text(value: Any) -> str:
 
 
 def _options(schema: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return schema.get("anyOf", [schema])  # type: ignore[no-any-return]
+    options: list[Mapping[str, Any]] = schema.get("anyOf", [schema])
+    return options
 
 
 def _choices(schema: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -126,7 +126,7 @@ class TrainingForm(forms.Form):
         help_text="Longest time that it may run. Without one the operator's holds, where there is one.",
         widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off", "placeholder": "None"}),
     )
-    timeout.unit = "seconds"  # type: ignore[attr-defined]
+    timeout.unit = "seconds"
     requires_gpu = forms.BooleanField(
         label="Needs a GPU", required=False, help_text="It waits for a worker that has one."
     )

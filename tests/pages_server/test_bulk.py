@@ -113,7 +113,7 @@ def test_more_than_can_be_at_once_is_refused(signed_in: Client, things: Things) 
 
 def test_anothers_jobs_are_neither_counted_nor_touched(signed_in: Client, things: Things, bobs: Things) -> None:
     theirs = bobs.training()
-    assert "Cancel 0 jobs?" in asked(signed_in, "cancel", [theirs])
+    assert "There is nothing to be done" in asked(signed_in, "cancel", [theirs])
     said = done(signed_in, "cancel", [theirs])
     assert said == ["1 job is left as it is: It is not there any more."]
     assert reread(theirs).status == "pending"
