@@ -44,7 +44,7 @@ def test_a_small_network_is_trained_kept_and_answers(
 @pytest.mark.parametrize(
     ("model_type", "settings"),
     [
-        ("mobilenet", {"variant": "small", "epochs": 15, "learning_rate": 0.003}),
+        ("mobilenet", {"variant": "small", "epochs": 5, "learning_rate": 0.005}),
         ("efficientnet", {"epochs": 4, "learning_rate": 0.003}),
         ("inception", {"epochs": 2, "learning_rate": 0.001}),
     ],
@@ -52,7 +52,7 @@ def test_a_small_network_is_trained_kept_and_answers(
 def test_handwritten_digits_are_read(
     digits: Path, recorder: Recorder, tmp_path: Path, model_type: str, settings: dict[str, Any]
 ) -> None:
-    result = train(model_type, digits, recorder, tmp_path / "out", batch_size=32, **settings)
+    result = train(model_type, digits, recorder, tmp_path / "out", batch_size=64, **settings)
     assert result.metrics["accuracy"] >= 0.9
     assert registry.read_manifest(tmp_path / "out")["classes"] == [str(digit) for digit in range(10)]
     predictor = registry.load(tmp_path / "out")
