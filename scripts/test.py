@@ -2,7 +2,8 @@
 
     sqlite    services, jobs, contracts, trainers, architecture … on SQLite, in parallel
     postgres  what touches the database, once more, on a PostgreSQL server started for it
-    recovery  real servers and workers, killed in the middle of things: alone, since timing is what they are about
+    recovery  real servers and workers, killed in the middle of things: the short tests, which mostly wait, two at a
+              time; all of them, many about timing, one after the other
     pages     the pages in headless Chromium (skipped by name where there is none)
 
 All parts run, whatever the first ones say; the exit status is 0 only if every part passed. With -k or pytest's own
@@ -72,10 +73,11 @@ def parts(*, full: bool) -> list[Part]:
     if not full:
         ignored += [f"--ignore={path}" for path in ALIKE_ON_BOTH] + [f"--deselect={test}" for test in ONCE]
     recovery = files_with("mark.recovery")
+    at_a_time = [] if full else ["-n", PROCESSES]
     suite = [
         Part("sqlite", in_parallel),
         Part("postgres", [*once_more, *ignored], postgres=True),
-        Part("recovery", ["-m", f"recovery{short}", *recovery]),
+        Part("recovery", [*at_a_time, "-m", f"recovery{short}", *recovery]),
         Part("pages", ["-n", PROCESSES, "--dist", "loadfile", "-m", f"browser{short}", "tests/pages"]),
     ]
     if full:
