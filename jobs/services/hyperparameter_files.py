@@ -25,7 +25,7 @@ def named_files(*, user: Any, config: BaseModel) -> dict[str, paths.DataRef]:
         text, field = getattr(config, name), f"hyperparameters.{name}"
         if text is None:
             continue
-        if name not in type(config).base_models or text.startswith("/"):
+        if name not in getattr(type(config), "base_models", ()) or text.startswith("/"):
             found[name] = paths.resolve(user=user, text=text, field=field)
         elif (model := _in_model_folder(user, text, field)) is not None:
             found[name] = model

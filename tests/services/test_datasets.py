@@ -276,7 +276,7 @@ def test_what_is_no_table_is_refused_by_name_and_leaves_nothing(
 
 
 def test_a_text_file_has_one_column_and_a_row_a_line(user: object) -> None:
-    content = "The first line.\r\n\r\n  \nÄ second, with \"an odd quote\nthird".encode()
+    content = 'The first line.\r\n\r\n  \nÄ second, with "an odd quote\nthird'.encode()
     dataset = upload(user, content, "novel.txt")
     assert (dataset.format, dataset.columns, dataset.rows) == ("txt", ["text"], 3)
     assert dataset.schema["text"]["kind"] == "text"

@@ -21,7 +21,7 @@ transformers.logging.set_verbosity_error()  # its advice is about code, which th
 transformers.logging.disable_progress_bar()
 
 Head = Literal["text_classification", "causal", "masked", "image_classification"]
-HEADS: Mapping[Head, Mapping[str, str]] = {
+HEADS: Mapping[Head, Mapping[str, Any]] = {
     "text_classification": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
     "causal": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     "masked": modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,

@@ -194,7 +194,7 @@ def _model(
             vocab_size=tokenizer.get_vocab_size(),
             max_position_embeddings=config.max_length + SPARE_POSITIONS,
         )
-        padding = tokenizer.token_to_id(tokens.PAD)
+        padding = tokens.id_of(tokenizer, tokens.PAD)
         return networks.new("text_classification", made, compute), tokenizer, config.max_length, padding
     folder = base_folder(config)
     base = base_config(folder, config)
@@ -212,7 +212,7 @@ def _model(
 
 def _marks(tokenizer: Tokenizer) -> dict[str, int]:
     """The special tokens, by the names that configs have for them."""
-    ids = {name: tokenizer.token_to_id(name) for name in (tokens.PAD, tokens.UNKNOWN, tokens.CLS, tokens.SEP)}
+    ids = {name: tokens.id_of(tokenizer, name) for name in (tokens.PAD, tokens.UNKNOWN, tokens.CLS, tokens.SEP)}
     return {
         "pad_token_id": ids[tokens.PAD],
         "unk_token_id": ids[tokens.UNKNOWN],

@@ -47,7 +47,7 @@ def train(config: ArchitectureConfig, data_path: Path, out: Path, reporter: Repo
     device.seed_everything(seed)
     named = names_of_outputs(classes, outputs)
     names = {"id2label": dict(enumerate(named)), "label2id": {each: number for number, each in enumerate(named)}}
-    if folder is not None:
+    if folder is not None and base is not None:
         base.update(names)
         network = networks.from_weights("image_classification", folder, base, str(config.base_model))
         reporter.log("INFO", f"starts from the weights of {folder.name}")

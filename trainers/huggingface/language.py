@@ -56,7 +56,7 @@ def train(config: TransformersConfig, data_path: Path, out: Path, reporter: Repo
 
     # Model
     device.seed_everything(seed)
-    if folder is not None:
+    if folder is not None and base is not None:
         model = networks.from_weights(head, folder, base, str(config.base_model))
         if texts.tokenizer.get_vocab_size() > base.vocab_size:  # it had no token for the end of a text
             model.resize_token_embeddings(texts.tokenizer.get_vocab_size())
@@ -241,7 +241,7 @@ class MaskFiller:
         return [self._filled(text, number, asked) for number, text in enumerate(texts, 1)]
 
     def _filled(self, text: str, number: int, asked: Mapping[str, Any]) -> dict[str, Any]:
-        written = self.tokenizer.id_to_token(self.mask)
+        written = self.tokenizer.id_to_token(self.mask) or tokens.MASK
         ids = self.tokenizer.encode(text.replace(tokens.MASK, written)).ids
         places = [place for place, token in enumerate(ids) if token == self.mask]
         if not places:
@@ -305,6 +305,6 @@ def _predictor(
 
 def _marks(tokenizer: Tokenizer) -> dict[str, int]:
     """The special tokens, by the names that configs have for them."""
-    end, padding = tokenizer.token_to_id(tokens.END), tokenizer.token_to_id(tokens.PAD)
+    end, padding = tokens.id_of(tokenizer, tokens.END), tokens.id_of(tokenizer, tokens.PAD)
     marks = {name: end for name in ("bos_token_id", "eos_token_id", "sep_token_id", "cls_token_id", "unk_token_id")}
     return {**marks, "decoder_start_token_id": end, "pad_token_id": padding}

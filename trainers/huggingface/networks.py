@@ -89,7 +89,7 @@ def takes(model: nn.Module, argument: str) -> bool:
 
 
 # --- From weights ----------------------------------------------------------------------------------------------------
-def from_weights(head: Head, folder: Path, config: Any, what: str) -> nn.Module:
+def from_weights(head: Head, folder: Path, config: Any, what: str) -> Any:
     """The network with a folder's weights; a last layer of another number of classes is new. Raises ConfigProblem."""
     try:
         model: nn.Module = AUTO[head].from_pretrained(

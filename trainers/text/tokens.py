@@ -112,6 +112,14 @@ def end_of_text(tokenizer: Tokenizer) -> int | None:
     return next((number for name in _ENDS if (number := tokenizer.token_to_id(name)) is not None), None)
 
 
+def id_of(tokenizer: Tokenizer, name: str) -> int:
+    """The number of a token that the tokenizer was made with. Raises ModelProblem."""
+    number = tokenizer.token_to_id(name)
+    if number is None:
+        raise ModelProblem(f"{FILE} has no token {name}.")
+    return int(number)
+
+
 def row_of(tokenizer: Tokenizer, texts: Sequence[str]) -> np.ndarray:
     """All documents behind one another, an end after each: (n,) int32."""
     end = end_of_text(tokenizer)

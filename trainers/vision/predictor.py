@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trainers.protocol import DataProblem
+from trainers.protocol import DataProblem, Task
 from trainers.vision.pixels import Unreadable, decode, side_kept
 from trainers.vision.sources import unlabelled
 from trainers.vision.trees import MAX_IMAGE_BYTES
@@ -24,7 +24,7 @@ MAX_IMAGES = 10_000  # of one input
 class ImagePredictor:
     """Predicts the class of images: a file, a folder or zip of them, data URIs, base64, or {"image": …} rows."""
 
-    task = "image_classification"
+    task: Task = "image_classification"
     columns = [{"name": "image", "kind": "image"}]
 
     def __init__(self, logits: Callable[[np.ndarray], np.ndarray], classes: Sequence[str], size: int) -> None:
