@@ -169,7 +169,7 @@ class InferenceMonitor:
         for attempt in attempts:
             holds = lifecycle.heartbeat(attempt=attempt) if beat else lifecycle.holds_claim(attempt=attempt)
             timeout = attempt.job.timeout_seconds
-            overdue = timeout is not None and (database_now() - attempt.started_at).total_seconds() > timeout
+            overdue = timeout is not None and _seconds_of(attempt) > timeout
             # It may have ended in good order since it was listed; its process then answers the next one already.
             if (not holds or overdue) and self._running().filter(pk=attempt.pk).exists():
                 if overdue:
@@ -204,3 +204,9 @@ class InferenceMonitor:
         worker = self._registration.worker
         running = Attempt.objects.filter(worker=worker, started_at__gte=worker.started_at)
         return running.filter(status=Attempt.Status.RUNNING).select_related("job")
+
+
+def _seconds_of(attempt: Attempt) -> float:
+    """How long its job has been answered by now, in earlier attempts too."""
+    now = (database_now() - attempt.started_at).total_seconds()
+    return now if attempt.number == 1 else now + lifecycle.seconds_before(attempt=attempt)

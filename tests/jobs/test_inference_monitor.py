@@ -138,6 +138,23 @@ def test_a_prediction_is_stopped_at_its_deadline_and_says_so(monitor, child, ans
     assert job.error == "The prediction was stopped at its deadline of 300 seconds."
 
 
+def test_the_deadline_of_a_prediction_counts_its_earlier_attempts(monitor, child, answering):
+    attempt = answering(started_ago=200.0)
+    now = lifecycle.database_now()
+    Attempt.objects.filter(pk=attempt.pk).update(number=2)
+    Job.objects.filter(pk=attempt.job_id).update(attempt=2)
+    Attempt.objects.create(
+        job=attempt.job,
+        number=1,
+        status=Attempt.Status.LOST,
+        started_at=now - timedelta(seconds=400),
+        heartbeat_at=now - timedelta(seconds=299),
+        ended_at=now - timedelta(seconds=299),
+    )
+    monitor._look(child)
+    assert child.asked == [(StopFlag.TIMEOUT, 0.0)]
+
+
 def test_a_bystander_of_anothers_deadline_is_handed_back_and_pays_nothing(monitor, child, answering):
     overdue, bystander = answering(started_ago=301.0), answering()
     monitor._look(child)
