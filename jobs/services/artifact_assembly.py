@@ -9,7 +9,7 @@ import io
 import logging
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import BinaryIO, cast
 
@@ -43,8 +43,8 @@ def assembled(*, user: User, upload: ArtifactUpload) -> tuple[Artifact, bool] | 
     """
     if upload.size_bytes <= AT_ONCE:
         return _put(user, upload)
-    if upload.artifact is None and not upload.refusal and _claim(upload):
-        thread = threading.Thread(target=_put_aside, args=(user, upload), name="assembly", daemon=True)
+    if upload.artifact is None and not upload.refusal and (claimed_at := _claim(upload)):
+        thread = threading.Thread(target=_put_aside, args=(user, upload, claimed_at), name="assembly", daemon=True)
         thread.start()
         thread.join(PATIENCE)
         found = ArtifactUpload.objects.select_related("artifact__blob").filter(pk=upload.pk).first()
@@ -58,23 +58,28 @@ def assembled(*, user: User, upload: ArtifactUpload) -> tuple[Artifact, bool] | 
     return None if upload.artifact is None else (upload.artifact, True)
 
 
-def _claim(upload: ArtifactUpload) -> bool:
-    """Whether it is for this process to put the pieces together."""
+def _claim(upload: ArtifactUpload) -> datetime | None:
+    """The claim to put the pieces together; None where another process has it."""
     now = timezone.now()
     free = ArtifactUpload.objects.filter(
         Q(assembled_at=None) | Q(assembled_at__lt=now - SILENT), pk=upload.pk, artifact=None
     )
-    return bool(free.update(assembled_at=now, refusal={}))
+    return now if free.update(assembled_at=now, refusal={}) else None
 
 
-def _put_aside(user: User, upload: ArtifactUpload) -> None:
-    """In a thread: the work in another one, and signs of life while it goes on."""
+def _put_aside(user: User, upload: ArtifactUpload, claimed_at: datetime) -> None:
+    """In a thread: the work in another one, and signs of life while it goes on.
+
+    A sign renews the claim that it knows, so that it brings none back that was given up meanwhile.
+    """
     work = threading.Thread(target=_put_and_note, args=(user, upload), name="assembly-work", daemon=True)
     work.start()
     try:
         work.join(SIGN_OF_LIFE)
         while work.is_alive():
-            ArtifactUpload.objects.filter(pk=upload.pk, artifact=None).update(assembled_at=timezone.now())
+            now = timezone.now()
+            if ArtifactUpload.objects.filter(pk=upload.pk, assembled_at=claimed_at).update(assembled_at=now):
+                claimed_at = now
             work.join(SIGN_OF_LIFE)
     finally:
         connection.close()

@@ -26,7 +26,7 @@ from tracking.models import (
     User,
 )
 
-MOST_QUERIES = 12
+MOST_QUERIES = 13
 BULKY = (
     *("input_data", "result", "error_details", "report", "schema", "analysis", "columns"),
     *("config", "notes", "environment", "git", "answer", "address"),

@@ -59,6 +59,7 @@ def script(server: TrackingServer, tmp_path: Path) -> Callable[..., subprocess.P
         head = f"""
             import os, sys, time, threading, signal, multiprocessing
             from ai_manager import AIManager
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
             manager = AIManager("my_project", {server.url!r}, {USERNAME!r}, {PASSWORD!r})
         """
         path = tmp_path / "script.py"

@@ -45,11 +45,30 @@ def test_the_sources_are_python_3_9() -> None:
         assert ast.parse(path.read_text(), feature_version=(3, 9)).body
 
 
-def test_the_package_is_typed() -> None:
+MET_ONLY = "".join(
+    f"[mypy-{name}.*]\nfollow_imports = skip\n"
+    for name in (
+        "torch",
+        "transformers",
+        "keras",
+        "lightning",
+        "sklearn",
+        "xgboost",
+        "lightgbm",
+        "mlflow",
+        "tensorboard",
+    )
+)
+
+
+def test_the_package_is_typed(tmp_path: Path) -> None:
     assert (SOURCES / "ai_manager" / "py.typed").exists() and (SOURCES / "ai_job_client" / "py.typed").exists()
     packages = ["-p", "ai_manager", "-p", "ai_job_client"]
+    config = tmp_path / "mypy.ini"
+    # The libraries that it may be used with need not be there; where they are, reading them takes a minute.
+    config.write_text("[mypy]\nstrict = true\nignore_missing_imports = true\n" + MET_ONLY)
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file=", "--strict", "--ignore-missing-imports", *packages]
+        [sys.executable, "-m", "mypy", f"--config-file={config}", *packages]
         + [f"--cache-dir={PROJECT.parent.parent / '.mypy_cache' / 'clients'}"],
         cwd=SOURCES,
         capture_output=True,

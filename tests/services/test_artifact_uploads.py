@@ -242,6 +242,33 @@ def test_what_hinders_a_large_file_is_told_to_who_asks_next(begin, append, compl
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_sign_of_life_brings_no_claim_back_that_was_given_up(begin, send_all, complete, monkeypatch):
+    upload = begin()
+    send_all(upload)
+    goes_on = threading.Event()
+
+    def refused(**order):
+        assert goes_on.wait(60)
+        raise StorageError
+
+    monkeypatch.setattr(assembly, "artifact_put", refused)
+    assert complete(upload) is None
+    wait_until(lambda: ArtifactUpload.objects.get().assembled_at, what="the claim")
+    ArtifactUpload.objects.update(assembled_at=None)
+    signs, now = [], timezone.now
+
+    def sign():
+        signs.append(now())
+        return signs[-1]
+
+    monkeypatch.setattr(assembly.timezone, "now", sign)
+    wait_until(lambda: len(signs) > 2, what="two signs, the first of them written")
+    claimed_at = ArtifactUpload.objects.get().assembled_at
+    goes_on.set()
+    assert claimed_at is None
+
+
+@pytest.mark.django_db(transaction=True)
 def test_a_large_file_whose_process_ended_is_put_together_by_the_next(begin, send_all, complete):
     upload = begin()
     send_all(upload)

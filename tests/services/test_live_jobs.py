@@ -45,7 +45,7 @@ def inference(user):
         owner=user, project=jobs_project(user), name="m", model_type="random_forest", framework="sklearn"
     )
     return Job.objects.create(
-        kind=Job.Kind.INFERENCE, model_type="random_forest", queue="sklearn_inference", owner=user, model=model
+        kind=Job.Kind.INFERENCE, model_type="random_forest", queue="sklearn-inference", owner=user, model=model
     )
 
 

@@ -119,5 +119,6 @@ def test_the_sleeper_stops_when_asked_and_keeps_its_children_until_then(tmp_path
 
 @pytest.mark.parametrize(("how", "status"), [("exit", 13), ("segv", -11), ("kill", -9)])
 def test_the_sleeper_ends_its_process_as_told(how, status):
-    done = subprocess.run([sys.executable, "-c", f"from trainers.testing import _crash; _crash({how!r})"], cwd=ROOT)
+    program = f"from pathlib import Path; from trainers.testing import _crash; _crash({how!r}, Path())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT)
     assert done.returncode == status
