@@ -194,6 +194,8 @@ async def mixed(bench: Bench, tracker: Tracker) -> float:
                 yield lambda connection: tracker.chart(connection, run, "loss")
 
     runs = [await bench.run(tracker) for _ in range(50)]
+    first = await drive(tracker.connect, [[_point(tracker, run, 0)] for run in runs])  # a chart wants a point
+    first.fail_on_errors()
     load = await drive(tracker.connect, [steps(run, seed) for seed, run in enumerate(runs)], until=bench.size.seconds)
     if load.errors:
         print(f"{tracker.name}: {len(load.errors)} errors under load, e.g. {load.errors[0]}", file=sys.stderr)
@@ -265,7 +267,10 @@ async def _settled_bytes(tracker: Tracker) -> int:
 Results = dict[tuple[str, str], list[float]]  # (measure, tracker) -> a figure a round
 
 
-async def measure(trackers: Sequence[Tracker], chosen: Sequence[Measure], bench: Bench, rounds: int) -> Results:
+async def measure(
+    trackers: Sequence[Tracker], chosen: Sequence[Measure], bench: Bench, rounds: int, *, kept: bool
+) -> Results:
+    """The figures; `kept`: each measure's are kept as soon as it is done."""
     results: Results = {}
     for each in chosen:
         for _ in range(each.rounds or rounds):
@@ -273,6 +278,8 @@ async def measure(trackers: Sequence[Tracker], chosen: Sequence[Measure], bench:
                 figure = await each.take(bench, tracker)
                 print(f"{each.name:8} {tracker.name:24} {figure:14,.2f} {each.unit}", file=sys.stderr)
                 results.setdefault((each.name, tracker.name), []).append(figure)
+        if kept:
+            keep(results)
     return results
 
 
@@ -340,7 +347,8 @@ def main() -> None:
             trackers += stack.enter_context(mlflow(database, python, port, (2, 4), urls[1]))
             port += 2
         bench = Bench(QUICK if options.quick else Size())
-        results = asyncio.run(_within(options.minutes * 60, measure(trackers, chosen, bench, options.rounds)))
+        work = measure(trackers, chosen, bench, options.rounds, kept=not options.quick)
+        results = asyncio.run(_within(options.minutes * 60, work))
     text = report(results if options.quick else keep(results))
     print(text)
     if options.write:
