@@ -24,7 +24,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "test-results"
 PROCESSES = "2"
-PAGE_PROCESSES = "3"  # a page's test waits for timers and sockets a third of its time
 # What answers alike on either database, is about files, or about odd input at length: on both in the full suite only.
 ALIKE_ON_BOTH = [
     "tests/architecture",
@@ -79,7 +78,7 @@ def parts(*, full: bool) -> list[Part]:
         Part("sqlite", in_parallel),
         Part("postgres", [*once_more, *ignored], postgres=True),
         Part("recovery", [*at_a_time, "-m", f"recovery{short}", *recovery]),
-        Part("pages", ["-n", PAGE_PROCESSES, "--dist", "loadfile", "-m", f"browser{short}", "tests/pages"]),
+        Part("pages", ["-n", PROCESSES, "--dist", "loadfile", "-m", f"browser{short}", "tests/pages"]),
     ]
     if full:
         suite.append(Part("recovery-postgres", ["-m", "recovery", *recovery], postgres=True))
