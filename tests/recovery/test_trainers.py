@@ -66,7 +66,7 @@ SMALL_GPT = {
 }
 FAMILIES = {
     "vision": Family("resnet", write_images, {"depth": 18, **PICTURES}),
-    "keras": Family("mobilenet", write_images, PICTURES),
+    "keras": Family("mobilenet", write_images, {"variant": "small", **PICTURES}),
     "text": Family("gpt", write_text, SMALL_GPT),
     # Under torchrun: its processes leave the group of the one that started them.
     "two processes": Family("gpt", write_text, {**SMALL_GPT, "num_gpus": 2, "device": "cpu"}),
