@@ -2,6 +2,7 @@
 
 import random
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,12 +78,13 @@ FAMILIES = {
 def order(request: pytest.FixtureRequest, platform: Platform) -> Callable[[], Job]:
     """order() -> a training of this family that waits for its worker; always the same one."""
     family = FAMILIES[request.param]
-    family.write(Path(settings.FILES_ROOT) / "examples")
+    data_path = f"examples-{uuid.uuid4().hex}"  # the data root is there for all tests of the process
+    family.write(Path(settings.FILES_ROOT) / data_path)
     hyperparameters = {**family.hyperparameters, "random_state": SEED}
 
     def submit() -> Job:
         return training_submit(
-            user=platform.user, model_type=family.model_type, data_path="examples", hyperparameters=hyperparameters
+            user=platform.user, model_type=family.model_type, data_path=data_path, hyperparameters=hyperparameters
         )
 
     return submit
