@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 _DRAFT = ".tmp"  # who copies checkpoints leaves these out
+_REPLACED = ".old"  # a generation whose number is written once more, until the new one is in its place
 
 
 def write_json_atomically(path: Path, value: Any) -> None:
@@ -23,26 +24,29 @@ def write_bytes_atomically(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def write_generation(folder: Path, number: int, write: Callable[[Path], None]) -> None:
     """Make `<folder>/<number>/`, filled by `write(its path)`; older ones go once it is safe on the disk.
 
-    Raises OSError; what was there before is then still there.
+    At every moment there is a whole one, if there was one before. Raises OSError; what was there is then still there.
     """
-    draft, final = folder / f"{number:012d}{_DRAFT}", folder / f"{number:012d}"
+    final = folder / f"{number:012d}"
+    draft, replaced = final.with_suffix(_DRAFT), final.with_suffix(_REPLACED)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     write(draft)
     for path in draft.iterdir():
-        _sync(path)
-    sync_folder(draft)
-    shutil.rmtree(final, ignore_errors=True)
+        sync(path)
+    sync(draft)
+    if final.exists():
+        shutil.rmtree(replaced, ignore_errors=True)
+        final.rename(replaced)
     draft.rename(final)
-    sync_folder(folder)
+    sync(folder)
     for other in folder.iterdir():
-        if other.is_dir() and other != final and other.name.removesuffix(_DRAFT).isdigit():
+        if other.is_dir() and other != final and other.stem.isdigit():
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -50,15 +54,12 @@ def newest_generation(folder: Path) -> Path | None:
     """The folder that `write_generation` made last; None where there is none."""
     if not folder.is_dir():
         return None
-    return max((path for path in folder.iterdir() if path.is_dir() and path.name.isdigit()), default=None)
+    found = [path for path in folder.iterdir() if path.is_dir() and path.name.removesuffix(_REPLACED).isdigit()]
+    return max(found, key=lambda path: (path.stem, not path.suffix), default=None)
 
 
-def sync_folder(folder: Path) -> None:
-    """Flush the folder's own entries: a rename is lost with the power otherwise."""
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Flush a file, or a folder's own entries: a rename is lost with the power otherwise. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

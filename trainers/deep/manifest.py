@@ -5,19 +5,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from trainers.files import sync_folder, write_json_atomically
+from trainers.files import sync, write_json_atomically
 from trainers.protocol import ModelProblem
 
 FORMAT_VERSION = 1
 
 
 def seal(folder: Path, manifest: Mapping[str, Any], files: Sequence[str]) -> None:
-    """Write the manifest, after everything else: a folder that has one is whole. Raises OSError."""
+    """Write the manifest, after all else is safe on the disk: a folder that has one is whole. Raises OSError."""
     sums = {}
     for name in files:
         path = folder / name
+        sync(path)
         sums[name] = {"bytes": path.stat().st_size, "sha256": _sum(path)}
-    sync_folder(folder)
+    sync(folder)
     write_json_atomically(folder / "model.json", {"format_version": FORMAT_VERSION, **manifest, "files": sums})
 
 
