@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import resource
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from trainers.protocol import ConfigProblem
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 _TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+# What CPU and GPU libraries say where torch does not raise its own exception.
+_NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory|ALLOC_FAILED", re.IGNORECASE)
 LOADER_ITEMS = 2_000  # from so many items an epoch on, processes of their own that load them are worth their start
 
 
@@ -129,8 +132,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether less at a time could have gone well."""
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
+    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
 
 
 def _problem(field: str, sentence: str) -> ConfigProblem:

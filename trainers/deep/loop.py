@@ -110,8 +110,9 @@ class _Loop:
         self.scaler = _scaler(compute)
         self.chunk = config.batch_size * config.gradient_accumulation_steps
         self.steps = len(chunks(work.items, 0, self.chunk, self.least)) * config.epochs
-        self.progress = Progress(part=math.ceil(config.batch_size / self.group.size))
+        self.progress = Progress(part=math.ceil(min(config.batch_size, work.items) / self.group.size))
         self.saved_at = self.resumed_at = time.perf_counter()
+        self.remedy = "Use a lower learning_rate" + (" or precision float32." if compute.autocast_type else ".")
         self.teller = Teller(
             reporter,
             self.progress,
@@ -120,7 +121,7 @@ class _Loop:
             epochs=config.epochs,
             read=lambda losses: torch.stack(list(losses)).tolist(),
             memory_bytes=lambda: peak_memory_bytes(compute),
-            remedy="Use a lower learning_rate" + (" or precision float32." if compute.autocast_type else "."),
+            remedy=self.remedy,
         )
 
     # --- Epochs and steps -------------------------------------------------------------------------------------------
@@ -144,6 +145,8 @@ class _Loop:
             self._end_epoch()
         if not self.group.leads:
             raise NothingLeft
+        if progress.has_diverged:
+            raise TrainerError(f"The held-out scores are no numbers: the training has diverged. {self.remedy}")
         self._take_best()
         progress.seconds = self._seconds()
         return progress

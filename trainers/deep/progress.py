@@ -32,12 +32,18 @@ class Progress:
         self.epoch += 1
         self.position = 0
         self.history.append(metrics)
-        value, sign = metrics[watched], 1 if higher_is_better else -1
-        # A score may be no number: any number is better.
+        # Any numbers are better than none: the accuracy of a model that answers NaN can look as good as another.
+        value = metrics[watched] if all(map(math.isfinite, metrics.values())) else math.nan
+        sign = 1 if higher_is_better else -1
         if self.best is not None and not math.isnan(self.best) and not sign * value > sign * self.best:
             return False
         self.best, self.best_epoch = value, self.epoch
         return True
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether there is no epoch whose scores are numbers."""
+        return self.best is not None and math.isnan(self.best)
 
     def is_out_of_patience(self, epochs: int | None) -> bool:
         """Whether the last so many epochs were none of them better than the best before."""

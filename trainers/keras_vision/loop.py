@@ -111,7 +111,7 @@ class _Loop:
         self.chunk = _chunk(config)
         self.items = len(images.train)
         self.steps = steps_of(images, config)
-        self.progress = Progress(part=config.batch_size)
+        self.progress = Progress(part=min(config.batch_size, self.items))
         self.saved_at = self.resumed_at = time.perf_counter()
         self.teller = Teller(
             reporter,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from trainers.deep import device
 from trainers.keras_vision.backend import keras
 from trainers.keras_vision.engines import GPU, sum_of_losses
 
@@ -65,10 +66,7 @@ def peak_memory_bytes(on_gpu: bool) -> int:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether less at a time could have gone well."""
-    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "not enough memory" in text)
+    return device.is_out_of_memory(error)
 
 
 def free_memory() -> None:

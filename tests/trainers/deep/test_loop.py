@@ -140,6 +140,29 @@ def test_one_example_that_does_not_fit_is_a_failure_in_words(recorder: Recorder)
         trained(recorder, Spirals(fails_above=0))
 
 
+def test_a_batch_size_beyond_the_data_is_halved_from_what_there_is(recorder: Recorder) -> None:
+    trained(recorder, Spirals(fails_above=50), epochs=1, batch_size=65_536)
+    assert [message for level, message in recorder.lines if level == "WARN"] == [
+        "90 points at once do not fit into memory; going on with 45, whose gradients are added up to batches of 65536"
+    ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_what_is_short_of_memory_is_known_by_what_libraries_say(error: Exception) -> None:
+    assert device.is_out_of_memory(error)
+    assert not device.is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not device.is_out_of_memory(ValueError(str(error)))
+
+
 def test_another_runtime_error_is_not_taken_for_memory(recorder: Recorder) -> None:
     work = Spirals()
     work.model = nn.Linear(7, 3)  # type: ignore[assignment]
@@ -182,6 +205,25 @@ def test_a_score_that_is_no_number_gives_way_to_any_number() -> None:
         for value in (math.nan, 5.0, math.nan, 7.0, 4.0)
     ]
     assert found == [True, True, False, False, True]
+
+
+def test_an_epoch_whose_loss_is_no_number_is_not_the_best_whatever_it_hits() -> None:
+    progress = loop.Progress()
+    found = [
+        progress.end_epoch({"loss": loss, "accuracy": accuracy}, watched="accuracy", higher_is_better=True)
+        for loss, accuracy in ((1.0, 0.5), (math.nan, 0.9))
+    ]
+    assert found == [True, False]
+    assert (progress.best_epoch, progress.has_diverged) == (1, False)
+
+
+def test_held_out_scores_that_are_no_numbers_end_the_training_in_words(recorder: Recorder) -> None:
+    class Diverged(Spirals):
+        def evaluate(self, model: nn.Module, compute: device.Compute, batch_size: int) -> dict[str, float]:
+            return {"val_accuracy": 0.4, "val_loss": math.nan}
+
+    with pytest.raises(TrainerError, match="held-out scores are no numbers.* Use a lower learning_rate"):
+        trained(recorder, Diverged(), epochs=1)
 
 
 def test_it_stops_while_it_evaluates_and_goes_on_with_the_evaluation(tmp_path: Path) -> None:
