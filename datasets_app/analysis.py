@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from automl_site.errors import DatasetError
 from datasets_app import tables
+from trainers import records
 from trainers.tabular.read import Note, clean_names
 from trainers.tabular.values import FALSE, MISSING, TRUE
 
@@ -197,8 +198,11 @@ def _matching(kind: str, values: pa.Array) -> npt.NDArray[np.bool_]:
 
 
 def analyse(path: Path, *, filename: str, format: str) -> Analysis:
-    """Look at a whole CSV, Parquet or text file. Raises DatasetError, naming the file, and the row that is at fault."""
-    by_format = {"parquet": _analyse_parquet, "txt": _analyse_text}
+    """Look at a whole CSV, JSON, Parquet or text file.
+
+    Raises DatasetError, naming the file, and the row or line that is at fault.
+    """
+    by_format = {"json": _analyse_json, "jsonl": _analyse_json, "parquet": _analyse_parquet, "txt": _analyse_text}
     return by_format.get(format, _analyse_csv)(path, filename)
 
 
@@ -215,6 +219,36 @@ def _analyse_csv(path: Path, filename: str) -> Analysis:
         raise DatasetError(f"{filename} has a header and no rows.", details={"file": filename})
     kept = {"encoding": dialect.encoding, "delimiter": dialect.delimiter, "header_record": dialect.header_record}
     return _result(rows, dict(zip(dialect.names, profiles, strict=True)), notes, kept)
+
+
+def _analyse_json(path: Path, filename: str) -> Analysis:
+    """A row a record. Values count as a CSV would spell them; columns of lists and objects are told to be nested."""
+    notes: list[Note] = []
+    encoding = tables.encoding_of(path, filename=filename, notes=notes)
+    profiles: dict[str, ColumnProfile] = {}
+    nested: set[str] = set()
+    rows = 0
+    for batch in tables.json_batches(path, encoding=encoding, filename=filename):
+        for key, values in batch.items():
+            if key not in profiles:
+                profiles[key] = ColumnProfile(missing=rows)
+            cells = records.cells(values)
+            if cells is None:
+                nested.add(key)
+            else:
+                profiles[key].add(pa.array(cells, pa.string()))
+        rows += len(next(iter(batch.values()), ()))
+    if not profiles:
+        raise DatasetError(f"{filename} holds no records.", details={"file": filename})
+    if len(nested) == len(profiles):
+        raise DatasetError(
+            f'{filename} holds no plain values, but lists and objects. Give a list of records such as {{"text": "…"}}.',
+            details={"file": filename},
+        )
+    names = [name.replace("\0", "\ufffd") for name in clean_names([records.clean(key) for key in profiles], notes)]
+    for key in nested:
+        profiles[key] = ColumnProfile(dtype="nested", values=rows)
+    return _result(rows, dict(zip(names, profiles.values(), strict=True)), notes, {"encoding": encoding})
 
 
 def _analyse_text(path: Path, filename: str) -> Analysis:

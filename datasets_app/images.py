@@ -1,4 +1,4 @@
-"""Uploaded images: one, or a zip of many. What is in it is told from names and headers; no image is decoded."""
+"""Uploaded images, and zips of images or texts. What is in them is told from names and headers; nothing is decoded."""
 
 import struct
 import zipfile
@@ -12,11 +12,13 @@ from automl_site.errors import DatasetError
 from datasets_app.analysis import EXAMPLES, Analysis, json_value
 from datasets_app.models import Dataset
 from trainers.protocol import DataProblem
+from trainers.text import corpus
 from trainers.vision.sources import IDX_IMAGES, SUFFIXES, TABLES, in_class_folders
 from trainers.vision.trees import Archive
 
 ZIP_MAGIC = b"PK\x03\x04"
 OFFICE = "[Content_Types].xml"  # in every workbook and document of Office, which may hold pictures too
+ZIP_SUFFIX = ".zip"  # other files that are zips inside (.whl, .odt, .epub) hold texts that nobody wants to learn from
 # How a file of each kind begins; what a text may begin with too counts only under one of these suffixes.
 IMAGE_MAGICS = {
     b"\x89PNG\r\n\x1a\n": ("PNG", ()),
@@ -47,10 +49,13 @@ def detect_format(path: Path, *, filename: str, wanted: str | None) -> str | Non
     with path.open("rb") as file:
         head = file.read(len(ZIP_MAGIC))
     is_zip = wanted in (None, "zip") and head == ZIP_MAGIC and zipfile.is_zipfile(path)
-    if is_zip and _images(_archive(path, filename)):
-        return "zip"
+    if is_zip:
+        archive = _archive(path, filename)
+        named = wanted == "zip" or PurePosixPath(filename).suffix.lower() == ZIP_SUFFIX
+        if _images(archive) or (named and _texts(archive)):
+            return "zip"
     if wanted == "zip":
-        raise _error(filename, "is no zip archive with images in it.")
+        raise _error(filename, "is no zip archive with images, texts or tables in it.")
     if wanted in (None, "image") and _kind(path, filename):
         return "image"
     if wanted == "image":
@@ -59,7 +64,7 @@ def detect_format(path: Path, *, filename: str, wanted: str | None) -> str | Non
 
 
 def analyse(path: Path, *, filename: str, format: str) -> Analysis:
-    """How many images there are, and of which classes. Raises DatasetError."""
+    """How many images or texts there are, and of which classes. Raises DatasetError."""
     found = _listed(path, filename, format)
     return Analysis(
         rows=found.rows,
@@ -73,7 +78,7 @@ def analyse(path: Path, *, filename: str, format: str) -> Analysis:
 
 
 def first_rows(path: Path, *, filename: str, format: str, limit: int) -> list[dict[str, Any]]:
-    """The first images, with their classes where these are known. Raises DatasetError."""
+    """The first images or files of texts, with their classes where these are known. Raises DatasetError."""
     columns = _listed(path, filename, format).columns
     rows = zip(*(values[:limit] for values in columns.values()), strict=True)
     return [dict(zip(columns, map(json_value, row), strict=True)) for row in rows]
@@ -82,7 +87,7 @@ def first_rows(path: Path, *, filename: str, format: str, limit: int) -> list[di
 @dataclass(frozen=True)
 class _Listing:
     rows: int
-    columns: dict[str, Sequence[str]]  # image, and label where it is known: names, at least the first ones
+    columns: dict[str, Sequence[str]]  # image or file, and label where it is known: names, at least the first ones
     warnings: list[str]
     kind: str = "file"
 
@@ -96,7 +101,7 @@ def _listed(path: Path, filename: str, format: str) -> _Listing:
     if idx:
         return _Listing(sum(_idx_length(archive, name) for name in idx) or len(idx), {"image": idx}, [])
     if not names:
-        raise _error(filename, "is no zip archive with images in it.")
+        return _listed_texts(_texts(archive), filename)
     tables = [name for name in archive.list() if PurePosixPath(name).suffix.lower() in TABLES]
     if tables:
         return _Listing(len(names), {"image": names}, [f"The classes are looked for in {', '.join(tables[:5])}."])
@@ -109,6 +114,30 @@ def _listed(path: Path, filename: str, format: str) -> _Listing:
     more = " …" if len(rare) > RARE_NAMED else ""
     warnings = [f"Classes with one image only: {', '.join(rare[:RARE_NAMED])}{more}"] if rare else []
     return _Listing(len(names), {"image": names, "label": labels}, warnings)
+
+
+def _listed_texts(names: list[str], filename: str) -> _Listing:
+    """A row a file: a training looks into them, and finds a document in each text and in each row of a table."""
+    if not names:
+        raise _error(filename, "is no zip archive with images, texts or tables in it.")
+    tables = [name for name in names if corpus.is_table(name)]
+    if tables:
+        return _Listing(len(names), {"file": names}, [f"Rows are read from {', '.join(tables[:5])}."])
+    try:
+        labels, _ = in_class_folders(names)
+    except DataProblem:
+        return _Listing(len(names), {"file": names}, [])
+    if len(set(labels)) < 2:  # the folder that was zipped
+        return _Listing(len(names), {"file": names}, [])
+    return _Listing(len(names), {"file": names, "label": labels}, [])
+
+
+def _texts(archive: Archive) -> list[str]:
+    """Texts and tables by their names. What an office document is made of are none."""
+    names = archive.list()
+    if OFFICE in names:
+        return []
+    return [name.as_posix() for name in corpus.chosen([PurePosixPath(name) for name in names])]
 
 
 def _archive(path: Path, filename: str) -> Archive:
@@ -150,8 +179,8 @@ def _kind(path: Path, filename: str) -> str | None:
 def _column(name: str, kind: str, values: Sequence[str]) -> dict[str, Any]:
     different = list(dict.fromkeys(values))
     return {
-        "kind": "image" if name == "image" else "category",
-        "dtype": kind if name == "image" else "string",
+        "kind": "category" if name == "label" else name,
+        "dtype": "string" if name == "label" else kind,
         "missing": 0,
         "distinct": len(different),
         "examples": [json_value(value, max_characters=NAME_CHARACTERS) for value in different[:EXAMPLES]],

@@ -34,7 +34,7 @@ class Dataset(models.Model):
     """One upload.
 
     `columns` are names in file order; `schema` maps each to {"kind", "dtype", "missing", "distinct", "examples"};
-    `analysis` is the contract's, with `warnings` and, of a CSV file, its `dialect`.
+    `analysis` is the contract's, with `warnings` and, of a text file, its `dialect`.
     """
 
     class Format(models.TextChoices):
@@ -43,7 +43,7 @@ class Dataset(models.Model):
         JSON = "json"
         JSONL = "jsonl"
         TXT = "txt"
-        ZIP = "zip"  # of images
+        ZIP = "zip"  # of images, or of texts
         IMAGE = "image"
 
     public_id = models.CharField(max_length=20, unique=True, default=new_dataset_id, editable=False)

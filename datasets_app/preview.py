@@ -8,6 +8,7 @@ from automl_site.errors import DatasetError
 from datasets_app import images, paths, tables
 from datasets_app.analysis import LINES, json_value
 from datasets_app.models import Dataset
+from trainers import records
 from trainers.tabular.values import MISSING, TRUE
 
 FIRST_BLOCK_BYTES = 256 * 1024  # read first; more only where the rows are longer
@@ -23,6 +24,8 @@ def first_rows(*, dataset: Dataset, limit: int) -> list[dict[str, Any]]:
             return _parquet_rows(file, dataset, limit)
     if dataset.format == Dataset.Format.TXT:
         return _lines(path, dataset, limit)
+    if dataset.format in (Dataset.Format.JSON, Dataset.Format.JSONL):
+        return _json_rows(path, dataset, limit)
     dialect = tables.CsvDialect(names=dataset.columns, **dataset.analysis["dialect"])
     kinds = [dataset.schema[name]["kind"] for name in dataset.columns]
     for block_bytes in (FIRST_BLOCK_BYTES, tables.BLOCK_BYTES):
@@ -47,6 +50,22 @@ def _lines(path: Path, dataset: Dataset, limit: int) -> list[dict[str, Any]]:
     batches = tables.line_batches(path, encoding=encoding, filename=dataset.filename)
     lines = (line for batch in batches for line in batch.to_pylist())
     return [{LINES: json_value(line)} for line in islice(lines, limit)]
+
+
+def _json_rows(path: Path, dataset: Dataset, limit: int) -> list[dict[str, Any]]:
+    encoding = dataset.analysis["dialect"]["encoding"]
+    batches = tables.json_batches(path, encoding=encoding, filename=dataset.filename, rows=limit)
+    columns = list(next(batches, {}).values())
+    # A column that only comes in later rows has no value in these.
+    columns += [[None] * limit] * (len(dataset.columns) - len(columns))
+    nested = [dataset.schema[name]["kind"] == "nested" for name in dataset.columns]
+    return [
+        {
+            name: "(nested)" if is_nested else json_value(records.clean(value) if isinstance(value, str) else value)
+            for name, is_nested, value in zip(dataset.columns, nested, row, strict=True)
+        }
+        for row in zip(*columns, strict=False)
+    ]
 
 
 def _parquet_rows(file: Any, dataset: Dataset, limit: int) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Reads CSV, Parquet and plain text files batch by batch, so that a file larger than memory can be looked at.
+"""Reads CSV, JSON, Parquet and plain text files batch by batch, so that a file larger than memory can be looked at.
 
 Names of columns, the delimiter and what a ragged row means are the training library's own (`trainers.tabular.read`):
 what an upload shows is what a training will see.
@@ -20,6 +20,8 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from automl_site.errors import DatasetError
+from trainers import records
+from trainers.protocol import DataProblem
 from trainers.tabular.read import (
     MAX_COLUMNS,
     MAX_RAGGED_SHARE,
@@ -40,8 +42,8 @@ MAX_PARQUET_ROWS = 10**9
 MAX_LINE_CHARACTERS = 16 * 1024**2  # of a text file
 MAX_ROW_GROUP_BYTES = 8 * 1024**3  # uncompressed: a file of kilobytes can claim terabytes
 CSV_SUFFIXES = (".csv", ".tsv")
-TEXT_SUFFIXES = (".txt",)
-LATER_SUFFIXES = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
+TEXT_SUFFIXES = (".txt", ".text", ".md", ".rst")
+JSON_FORMATS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 PARQUET_MAGIC, ENCRYPTED_PARQUET_MAGIC = b"PAR1", b"PARE"
 
@@ -65,7 +67,7 @@ class Ragged:
 
 
 def detect_format(path: Path, *, filename: str, wanted: str | None) -> str:
-    """ "csv", "parquet" or "txt", by content, suffix and what the caller says.
+    """ "csv", "json", "jsonl", "parquet" or "txt", by content, suffix and what the caller says.
 
     Raises DatasetError where they disagree, or the file is none of these.
     """
@@ -78,23 +80,23 @@ def detect_format(path: Path, *, filename: str, wanted: str | None) -> str:
         raise _error(filename, "is an encrypted Parquet file: upload it decrypted.")
     for magic, what in NOT_TABLES.items():
         if head.startswith(magic):
-            raise _error(filename, f"is {what}; upload the table in it as CSV or Parquet.")
+            raise _error(filename, f"is {what}; upload the table in it as CSV, JSON or Parquet.")
     if head.startswith(PARQUET_MAGIC):
         if wanted not in (None, "parquet"):
             raise _error(filename, f'holds Parquet, not {wanted}: send format "parquet", or none.')
-        if wanted is None and suffix in (*CSV_SUFFIXES, *TEXT_SUFFIXES, *LATER_SUFFIXES):
+        if wanted is None and suffix in (*CSV_SUFFIXES, *TEXT_SUFFIXES, *JSON_FORMATS):
             raise _error(filename, f'holds Parquet, its name says {suffix}: rename it, or send format "parquet".')
         return "parquet"
     if wanted == "parquet" or (wanted is None and suffix in PARQUET_SUFFIXES):
         raise _error(filename, "is not a Parquet file (it does not begin with PAR1); is it whole?")
     if wanted == "txt" or (wanted is None and suffix in TEXT_SUFFIXES):
         return "txt"
-    later = wanted if wanted in LATER_SUFFIXES.values() else None if wanted else LATER_SUFFIXES.get(suffix)
-    if later is None and wanted is None and suffix not in CSV_SUFFIXES and head.lstrip()[:1] in (b"{", b"["):
-        later = "json"
-    if later is not None:
-        raise _error(filename, f"is {later.upper()}: that format comes later. CSV, Parquet and text are read now.")
-    return "csv"
+    if wanted is not None:
+        return wanted
+    if suffix in JSON_FORMATS:
+        return JSON_FORMATS[suffix]
+    begin = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1]
+    return "csv" if suffix in CSV_SUFFIXES else {b"{": "jsonl", b"[": "json"}.get(begin, "csv")
 
 
 # --- CSV -----------------------------------------------------------------------------------------------------------
@@ -186,6 +188,20 @@ def line_batches(path: Path, *, encoding: str, filename: str) -> Iterator[pa.Arr
                 yield pa.array(filled, pa.string())
             if not block:
                 return
+
+
+def json_batches(
+    path: Path, *, encoding: str, filename: str, rows: int = records.BATCH_ROWS
+) -> Iterator[dict[str, list[Any]]]:
+    """The records of a JSON file as columns of values, `rows` of them at a time. Raises DatasetError.
+
+    Every batch has the columns of those before it, in the order in which they first come.
+    """
+    with path.open(encoding=encoding, errors="strict" if encoding == "utf-16" else "replace") as file:
+        try:
+            yield from records.batches(records.read_records(file, filename), filename, rows=rows)
+        except DataProblem as problem:
+            raise DatasetError(problem.message, details=problem.details) from problem
 
 
 def check_ragged(ragged: Ragged, *, rows: int, width: int, filename: str) -> list[Note]:

@@ -28,6 +28,8 @@ COLUMNS_SHOWN = 200
 PREVIEW_COLUMNS = 40
 CONTENT_TYPES = {
     Dataset.Format.CSV: "text/csv",
+    Dataset.Format.JSON: "application/json",
+    Dataset.Format.JSONL: "application/x-ndjson",
     Dataset.Format.PARQUET: "application/vnd.apache.parquet",
     Dataset.Format.TXT: "text/plain",
 }

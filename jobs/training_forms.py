@@ -36,7 +36,14 @@ class DataKind:
 
 _TABLE_SUFFIXES = ".csv,.tsv,.parquet"
 _TABLE_FORMATS = (Dataset.Format.CSV.value, Dataset.Format.PARQUET.value)
-TABLES = DataKind("Tables", "CSV or Parquet, a header row, one row an example.", _TABLE_SUFFIXES, _TABLE_FORMATS)
+_RECORD_SUFFIXES = f"{_TABLE_SUFFIXES},.jsonl,.ndjson,.json"
+_RECORD_FORMATS = (*_TABLE_FORMATS, Dataset.Format.JSONL.value, Dataset.Format.JSON.value)
+TABLES = DataKind(
+    "Tables",
+    "CSV with a header row, Parquet, JSON lines or a JSON array: one row an example.",
+    _RECORD_SUFFIXES,
+    _RECORD_FORMATS,
+)
 IMAGES = DataKind(
     "Images",
     "A zip with a folder of images for each class, or with a CSV of paths and labels; Parquet with the images in it. "
@@ -46,19 +53,19 @@ IMAGES = DataKind(
 )
 TEXT = DataKind(
     "Text",
-    "A CSV or Parquet file with a column of texts, or plain text. JSON lines and folders of texts under /data/ are "
-    "named by their path.",
-    f".txt,{_TABLE_SUFFIXES}",
-    (Dataset.Format.TXT.value, *_TABLE_FORMATS),
+    "CSV, JSON lines, JSON or Parquet with a column of texts; plain text; a zip of such files. "
+    "A folder under /data/ is named by its path.",
+    f".txt,.md,.zip,{_RECORD_SUFFIXES}",
+    (Dataset.Format.TXT.value, Dataset.Format.ZIP.value, *_RECORD_FORMATS),
 )
 
 
 ANYTHING = DataKind(
     "Any other",
-    "For texts: CSV or Parquet with a column of texts, or plain text. For images: a zip with a folder of images for "
-    "each class. Files and folders under /data/ are named by their path.",
-    f".zip,{TEXT.accept}",
-    (Dataset.Format.ZIP.value, *TEXT.formats),
+    "For texts: CSV, JSON or Parquet with a column of texts, or plain text. For images: a zip with a folder of images "
+    "for each class. Files and folders under /data/ are named by their path.",
+    TEXT.accept,
+    TEXT.formats,
 )
 
 

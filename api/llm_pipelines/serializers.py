@@ -18,14 +18,14 @@ class DatasetUploadIn(StrictSerializer):
     ignored = ("csrfmiddlewaretoken",)
 
     file = serializers.FileField(
-        allow_empty_file=True, help_text="The data set: CSV, Parquet, a zip of images, or an image."
+        allow_empty_file=True, help_text="The data set: CSV, JSON, Parquet, text, a zip of images or of texts, or an image."
     )
     format = serializers.CharField(
         required=False,
         default="",
         allow_blank=True,
         max_length=20,
-        help_text="csv, parquet, zip or image; found out if left out.",
+        help_text="csv, json, jsonl, parquet, txt, zip or image; found out if left out.",
     )
 
 

@@ -17,7 +17,7 @@ MAX_FILES = 256  # that one list may name; a folder or a zip may hold more
 LONGEST_NAME = paths.MAX_CHARACTERS
 
 _ADDRESS = r"ds_[0-9a-f]{12}|s3://.+"
-_TABLE = re.compile(rf"{_ADDRESS}|/.+|[^,;\t\n]+\.(csv|parquet)", re.IGNORECASE)
+_TABLE = re.compile(rf"{_ADDRESS}|/.+|[^,;\t\n]+\.(csv|tsv|parquet|jsonl|ndjson|json)", re.IGNORECASE)
 _TEXT = re.compile(rf"{_ADDRESS}|/data/\S+", re.IGNORECASE)
 _IMAGE = re.compile(
     # "/9j/" is how each JPEG begins in base64; "data:image/…" is one that says so.

@@ -64,6 +64,19 @@ def test_the_images_of_an_idx_file_are_counted_by_its_header(user: object) -> No
     assert upload(user, buffer.getvalue()).rows == 7
 
 
+def test_a_zip_of_class_folders_of_texts_says_its_classes(user: object) -> None:
+    dataset = upload(user, zipped(ham__1_txt=b"hello", spam__2_txt=b"buy"), "mails.zip")
+    assert (dataset.format, dataset.rows, dataset.columns) == ("zip", 2, ["file", "label"])
+    assert preview(dataset=dataset, limit=1) == [{"file": "ham/1.txt", "label": "ham"}]
+
+
+def test_a_zip_of_texts_or_tables_lists_its_files(user: object) -> None:
+    books = upload(user, zipped(books__1_txt=b"hello", books__2_md=b"buy", books__info_json=b"{}"), "books.zip")
+    assert preview(dataset=books, limit=9) == [{"file": "books/1.txt"}, {"file": "books/2.md"}]
+    tables = upload(user, zipped(train_jsonl=b"{}", test_csv=b"a"), "tables.zip")
+    assert (tables.rows, tables.analysis["warnings"]) == (2, ["Rows are read from test.csv, train.jsonl."])
+
+
 @pytest.mark.parametrize(("name", "content", "kind"), [("a.png", PNG, "PNG"), ("b.bmp", b"BM" + b"\0" * 60, "BMP")])
 def test_an_image_is_a_data_set_of_one(user: object, name: str, content: bytes, kind: str) -> None:
     dataset = upload(user, content, name)
@@ -78,8 +91,9 @@ def test_a_table_that_begins_like_an_image_is_a_table(user: object) -> None:
 @pytest.mark.parametrize(
     ("content", "name", "format", "sentence"),
     [
-        (zipped(a_txt=b"hello"), "x.zip", None, "a zip archive or an Excel workbook"),
-        (zipped(a_txt=b"hello"), "x.zip", "zip", "no zip archive with images"),
+        (zipped(a_bin=b"hello"), "x.zip", None, "a zip archive or an Excel workbook"),
+        (zipped(a_bin=b"hello"), "x.zip", "zip", "no zip archive with images, texts or tables"),
+        (zipped(a_txt=b"hello"), "x.whl", None, "a zip archive or an Excel workbook"),
         (zipped(xl__media__1_png=PNG), "x.zip", "image", "no image of a kind that is read"),
         (b"a,b\n1,2\n", "x.csv", "zip", "no zip archive with images"),
         (b"a,b\n1,2\n", "x.csv", "image", "no image of a kind that is read"),

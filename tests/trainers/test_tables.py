@@ -298,7 +298,7 @@ def test_files_of_a_folder_that_differ_are_named(tmp_path, recorder):
     (tmp_path / "b.csv").write_text("x,z\n1,2\n")
     with pytest.raises(DataProblem, match='column "y" is not in both a.csv and b.csv'):
         registry.train("random_forest", {}, tmp_path, tmp_path / "m", recorder)
-    with pytest.raises(DataProblem, match="holds no CSV or Parquet file"):
+    with pytest.raises(DataProblem, match="holds no CSV, JSON lines or Parquet file"):
         registry.train("random_forest", {}, recorder.checkpoint(), tmp_path / "m", recorder)
 
 

@@ -1,8 +1,10 @@
-"""Reads a CSV or Parquet file, or a folder of them, into one table that still knows each row's number in its file.
+"""Reads a CSV, JSON or Parquet file, or a folder of them, into one table that still knows where each row stood.
 
-CSV cells are kept as text here; `kinds` decides what they mean. Row 1 is the header, blank lines count as rows.
+Cells of CSV and JSON are kept as text here; `kinds` decides what they mean. Row 1 of a CSV file is the header, its
+blank lines count as rows; row 1 of a JSON file is its first record.
 """
 
+import codecs
 import csv
 import io
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from trainers import records
 from trainers.protocol import DataProblem
 
 MAX_BYTES = 4 * 1024**3  # of one CSV file: it is held in memory
@@ -23,6 +26,8 @@ SNIFF_CHARACTERS = 64 * 1024
 ROWS_NAMED = 10  # row numbers that a message lists
 CSV_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
 PARQUET_SUFFIXES = (".parquet", ".pq")
+# A .json file in a folder of tables is more often a description of them than one of them.
+FOLDER_SUFFIXES = CSV_SUFFIXES + PARQUET_SUFFIXES + records.LINES_SUFFIXES
 NOT_TABLES = {
     b"PK\x03\x04": "a zip archive or an Excel workbook",
     b"\x1f\x8b": "a gzip archive",
@@ -70,7 +75,7 @@ def rows_text(places: Sequence[str], total: int) -> str:
 
 
 def read_table(path: Path) -> Table:
-    """Read a file, or all CSV and Parquet files right in a folder. Raises DataProblem."""
+    """Read a file, or all CSV, JSON lines and Parquet files right in a folder. Raises DataProblem."""
     path = Path(path)
     if path.is_dir():
         return _read_folder(path)
@@ -84,10 +89,12 @@ def _read_folder(folder: Path) -> Table:
     paths = sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in CSV_SUFFIXES + PARQUET_SUFFIXES and path.is_file() and not path.is_symlink()
+        if path.suffix.lower() in FOLDER_SUFFIXES and path.is_file() and not path.is_symlink()
     )
     if not paths:
-        raise DataProblem(f"The folder {folder.name} holds no CSV or Parquet file.", details={"file": folder.name})
+        raise DataProblem(
+            f"The folder {folder.name} holds no CSV, JSON lines or Parquet file.", details={"file": folder.name}
+        )
     tables = [_read_file(path) for path in paths]
     first = tables[0].frame.columns
     for path, table in zip(paths, tables, strict=True):
@@ -120,15 +127,39 @@ def _read_file(path: Path) -> Table:
         return _read_parquet(path)
     for magic, what in NOT_TABLES.items():
         if head.startswith(magic):
-            raise DataProblem(f"{path.name} is {what}; a CSV or Parquet file is needed.", details={"file": path.name})
+            raise DataProblem(
+                f"{path.name} is {what}; a CSV, JSON or Parquet file is needed.", details={"file": path.name}
+            )
     if path.suffix.lower() in PARQUET_SUFFIXES:
         raise DataProblem(f"{path.name} is not a Parquet file.", details={"file": path.name})
     if size > MAX_BYTES:
         raise DataProblem(
-            f"{path.name} has {size} bytes; a CSV file may have {MAX_BYTES}. Use Parquet, or a folder of files.",
+            f"{path.name} has {size} bytes; a text file may have {MAX_BYTES}. Use Parquet, or a folder of files.",
             details={"file": path.name},
         )
+    if _is_json(path, head):
+        return _parse_json(path.read_bytes(), path.name)
     return parse_csv(path.read_bytes(), path.name)
+
+
+def _is_json(path: Path, head: bytes) -> bool:
+    suffix = path.suffix.lower()
+    looks_so = head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"{", b"[")
+    return suffix in records.SUFFIXES or (suffix not in CSV_SUFFIXES and looks_so)
+
+
+def _parse_json(content: bytes, name: str) -> Table:
+    notes: list[Note] = []
+    frame, nested = records.read_frame(_decode(content, name, notes), name)
+    _warn_of_nested(nested, notes)
+    frame.columns = clean_names(frame.columns, notes)
+    rows = np.arange(1, frame.height + 1, dtype=np.int64)
+    return Table(frame, rows, np.zeros(frame.height, np.int32), [name], notes)
+
+
+def _warn_of_nested(names: Sequence[str], notes: list[Note]) -> None:
+    if names:
+        notes.append(("WARN", f"left out columns that hold no plain values: {', '.join(names[:ROWS_NAMED])}"))
 
 
 def _read_parquet(path: Path) -> Table:
@@ -144,9 +175,8 @@ def _read_parquet(path: Path) -> Table:
         for name, dtype in frame.schema.items()
         if dtype.is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration, pl.Null)
     ]
-    if nested:
-        notes.append(("WARN", f"left out columns that hold no plain values: {', '.join(nested[:ROWS_NAMED])}"))
-        frame = frame.drop(nested)
+    _warn_of_nested(nested, notes)
+    frame = frame.drop(nested)
     if not frame.width or not frame.height:
         raise DataProblem(f"{path.name} holds no rows.", details={"file": path.name})
     frame = frame.with_columns(

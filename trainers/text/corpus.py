@@ -1,19 +1,22 @@
-"""Finds the documents in what a user has: plain text, folders of it, CSV, JSON lines, Parquet, a zip of these."""
+"""Finds the documents in what a user has: plain text, folders of it, CSV, JSON, Parquet, a zip of these."""
 
 import io
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
+from typing import TypeVar
 
 import polars as pl
 from polars.exceptions import PolarsError
 
+from trainers import records
 from trainers.protocol import DataProblem, Reporter
 
 PLAIN = {".txt", ".text", ".md", ".rst", ""}
-TABLES = {".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"}
+TABLES = {".csv", ".tsv", ".parquet", *records.LINES_SUFFIXES}
 MAX_FILE_BYTES = 4 * 1024**3
 SEPARATORS = (",", ";", "\t", "|")
+AnyPath = TypeVar("AnyPath", bound=PurePath)
 Warn = Callable[[str], None]  # takes a sentence for the log
 _TEXT_NAMES = ("text", "content", "document", "body", "sentence", "review", "message", "prompt", "article", "story")
 _ENCODINGS = (
@@ -40,7 +43,7 @@ def documents(path: Path, reporter: Reporter, *, text_column: str | None = None)
                 empty += 1
     if not found:
         raise DataProblem(
-            f'There is no text in "{path.name}": give a text file, a folder of them, or a CSV, JSON lines or Parquet '
+            f'There is no text in "{path.name}": give a text file, a folder of them, or a CSV, JSON or Parquet '
             "file with a column of texts."
         )
     if empty:
@@ -74,27 +77,32 @@ def files(path: Path) -> Iterator[tuple[str, bytes]]:
     """(its path inside, its content) of the file, or of each text and table in a folder or zip. Raises DataProblem."""
     if path.is_dir():
         root = path.resolve()
-        for each in sorted(root.rglob("*")):
-            inside = each.relative_to(root)
-            if any(part.startswith(".") for part in inside.parts) or not each.resolve().is_relative_to(root):
-                continue
-            if each.is_file() and each.suffix.lower() in PLAIN | TABLES:
-                yield inside.as_posix(), _read(each)
+        for inside in chosen([each.relative_to(root) for each in sorted(root.rglob("*")) if each.is_file()]):
+            if (root / inside).resolve().is_relative_to(root):
+                yield inside.as_posix(), _read(root / inside)
     elif path.suffix.lower() == ".zip":
         yield from _zipped(path)
     else:
         yield path.name, _read(path)
 
 
+def chosen(names: Sequence[AnyPath]) -> list[AnyPath]:
+    """Those of the files in a folder or zip that are read: texts and tables; .json files where there is nothing else.
+
+    Beside others such a file is more often a description of them.
+    """
+    shown = [name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.parts)]
+    return [name for name in shown if name.suffix.lower() in PLAIN | TABLES] or [
+        name for name in shown if name.suffix.lower() in records.ARRAY_SUFFIXES
+    ]
+
+
 def _zipped(path: Path) -> Iterator[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(path) as archive:
-            for info in sorted(archive.infolist(), key=lambda each: each.filename):
-                name = PurePosixPath(info.filename)
-                hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts)
-                if info.is_dir() or hidden or name.suffix.lower() not in PLAIN | TABLES:
-                    continue
-                with archive.open(info) as file:
+            infos = {PurePosixPath(info.filename): info for info in archive.infolist() if not info.is_dir()}
+            for name in chosen(sorted(infos, key=str)):
+                with archive.open(infos[name]) as file:
                     content = file.read(MAX_FILE_BYTES + 1)
                 if len(content) > MAX_FILE_BYTES:
                     raise DataProblem(f'"{name}" is longer than {MAX_FILE_BYTES} bytes.')
@@ -127,7 +135,8 @@ def texts_of(name: str, content: bytes, text_column: str | None, warn: Warn, *, 
 
 
 def is_table(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in TABLES
+    """Is this the name of a file of rows?"""
+    return PurePosixPath(name).suffix.lower() in TABLES | set(records.SUFFIXES)
 
 
 def no_column(column: str, table: pl.DataFrame, name: str) -> DataProblem:
@@ -150,10 +159,10 @@ def read_table(name: str, content: bytes, warn: Warn) -> pl.DataFrame:
     try:
         if suffix == ".parquet":
             return pl.read_parquet(io.BytesIO(content))
-        text = decoded(content, name, warn).encode()
-        if suffix in (".jsonl", ".ndjson"):
-            return pl.read_ndjson(io.BytesIO(text), infer_schema_length=None)
-        return pl.read_csv(io.BytesIO(text), separator=_separator(text), infer_schema=False)
+        text = decoded(content, name, warn)
+        if suffix in records.SUFFIXES:
+            return records.read_frame(text, f'"{name}"')[0]
+        return pl.read_csv(io.BytesIO(text.encode()), separator=_separator(text), infer_schema=False)
     except (PolarsError, OSError) as error:
         said = str(error).splitlines()[0][:300]
         if "more fields than" in said:
@@ -161,9 +170,9 @@ def read_table(name: str, content: bytes, warn: Warn) -> pl.DataFrame:
         raise DataProblem(f'"{name}" cannot be read as a table: {said}') from error
 
 
-def _separator(text: bytes) -> str:
+def _separator(text: str) -> str:
     """What stands most often between the names of the columns."""
-    header = text[: text.find(b"\n") if b"\n" in text else len(text)].decode()
+    header = text[: text.find("\n") if "\n" in text else len(text)]
     return max(SEPARATORS, key=header.count)
 
 

@@ -159,7 +159,7 @@ def _add_class_folders(found: Labelled, files: Sequence[tuple[str, bytes]], what
     classes = [parts[1] if has_parts else parts[0] for parts in split_names if len(parts) > 1]
     if not classes or len(classes) < len(files):
         raise DataProblem(
-            f'There are no labelled texts in "{what}": give a CSV, JSON lines or Parquet file with a column of texts '
+            f'There are no labelled texts in "{what}": give a CSV, JSON or Parquet file with a column of texts '
             "and one of labels, or a folder of text files for each class."
         )
     warn = corpus.warns(reporter)

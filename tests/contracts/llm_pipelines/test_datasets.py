@@ -148,8 +148,8 @@ def test_an_unknown_format_is_a_validation_error(client: Client, format: str) ->
         (b"a,b\n", "x.csv", "has a header and no rows"),
         (b"\x7fELF" + bytes(range(32)) * 9, "tool.csv", "tool.csv"),
         (b"PAR1xxxxPAR1", "x.parquet", "damaged Parquet"),
-        (b'{"a": 1}', "x.json", "that format comes later"),
-        (b'{"a": 1}\n', "x.jsonl", "that format comes later"),
+        (b'[{"a": 1}', "x.json", "x.json, line 1: the array has no end"),
+        (b'{"a": 1}\n{"a": \n', "x.jsonl", "x.jsonl, line 2: this is no JSON"),
         (b"a,b\n1\n2\n", "ragged.csv", "ragged.csv, row 2"),
     ],
 )
