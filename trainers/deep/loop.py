@@ -70,8 +70,8 @@ def fit(
     `fingerprint` names data and config: a checkpoint of others is not resumed.
 
     Raises:
-        TrainerError: the loss is no number any more, one example alone does not fit into memory, or there are fewer
-            examples than processes.
+        TrainerError: the loss is no number any more, one example alone does not fit into memory, there are fewer
+            examples than processes, or these do not resume from the same step.
         Stopped: it was asked to; the checkpoint is written.
         NothingLeft, PartTooLarge: in a group of processes, see there.
     """
@@ -129,6 +129,11 @@ class _Loop:
         progress = self.progress
         self.group.draw_apart(self.seed)
         self._resume()
+        if self.group.total(progress.step) != self.group.size * progress.step:
+            raise TrainerError(
+                f"Not all of the {self.group.size} processes see the checkpoint of step {progress.step}: their "
+                "machines must share the data directory."
+            )
         progress.part = min(progress.part, self.group.largest_part or progress.part)
         while progress.epoch < self.config.epochs and not self.group.agreed(self._is_done_early()):
             self.model.train()
@@ -325,7 +330,11 @@ class _Loop:
             return model
         self.reporter.log("INFO", "compiling the model; the first step takes long")
         torch._dynamo.config.suppress_errors = True  # what cannot be compiled here runs as it is
-        compiled: Any = torch.compile(model)
+        try:
+            compiled: Any = torch.compile(model)
+        except RuntimeError as error:  # torch 2.0 on Python 3.11, for one
+            self.reporter.log("WARN", f"the model cannot be compiled here, and runs as it is: {error}")
+            return model
         return cast(nn.Module, compiled)
 
 

@@ -9,6 +9,7 @@ import torch
 import transformers
 from torch import nn
 
+from trainers.configs.checks import check
 from trainers.configs.huggingface import ArchitectureConfig
 from trainers.configs.vision import VisionConfig
 from trainers.deep import device, scores
@@ -152,7 +153,10 @@ class _Logits(nn.Module):
 
 
 def _vision_config(config: ArchitectureConfig, data_path: Path, base: Any) -> VisionConfig:
-    """What `trainers.vision` needs to know, the size being one that the architecture can divide into its patches."""
+    """What `trainers.vision` needs to know, the size being one that the architecture can divide into its patches.
+
+    Raises ConfigProblem: such a size is none that is taken.
+    """
     shared = set(VisionConfig.model_fields) & set(type(config).model_fields)
     fields = {name: getattr(config, name) for name in shared}
     if base is not None and isinstance(getattr(base, "image_size", None), int):
@@ -165,4 +169,4 @@ def _vision_config(config: ArchitectureConfig, data_path: Path, base: Any) -> Vi
         )
         if isinstance(patch, int) and patch > 0:
             fields["image_size"] = max(-(-size // patch) * patch, -(-SMALLEST // patch) * patch)
-    return VisionConfig.model_validate(fields)
+    return check(VisionConfig, fields)

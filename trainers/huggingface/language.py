@@ -161,13 +161,14 @@ class ArchitectureGenerator:
         """{"text": what was added, "prompt", "tokens", "finish": "end", "stop" or "length"} of each prompt.
 
         A prompt and what is added to it come to the model's longest sequence at most: of a longer prompt the end is
-        seen. Raises DataProblem: something is no text.
+        seen, half of that sequence or more. Raises DataProblem: something is no text.
         """
         prompts = texts_of(input_data, most=MAX_PROMPTS)
         sampling = Sampling.asked(parameters or {})
-        added = min(sampling.tokens, self.length - 1)
         encoded = self.tokenizer.encode_batch(prompts, add_special_tokens=False)
-        rows = [each.ids[-(self.length - added) :] or [self.end] for each in encoded]
+        seen = max(self.length - sampling.tokens, self.length // 2)
+        rows = [each.ids[-seen:] or [self.end] for each in encoded]
+        added = min(sampling.tokens, self.length - max(map(len, rows)))
         made: list[Continuation] = []
         for begin in range(0, len(rows), BATCH):
             made += self._go_on(rows[begin : begin + BATCH], sampling, added, begin)

@@ -12,6 +12,7 @@ from torch import nn
 
 from trainers.deep.device import Compute
 from trainers.deep.loop import Batch
+from trainers.text import tokens
 
 _AT_ONCE = 512  # texts that the tokenizer gets at a time
 
@@ -45,7 +46,11 @@ class Sequences:
 
 
 def sequences(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> Sequences:
-    """Each text as stretches of at most `length` tokens, the tokenizer's own marks at the ends of each."""
+    """Each text as stretches of at most `length` tokens, the tokenizer's own marks at the ends of each.
+
+    Where it has none, a text without a token is the mark of a text's end: models take no empty sequences.
+    """
+    nothing = [tokens.end_of_text(tokenizer) or 0]
     tokenizer.no_padding()
     tokenizer.enable_truncation(length)
     rows: list[np.ndarray] = []
@@ -53,10 +58,10 @@ def sequences(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> Sequen
     for begin in range(0, len(texts), _AT_ONCE):
         for place, encoded in enumerate(tokenizer.encode_batch(list(texts[begin : begin + _AT_ONCE])), begin):
             for each in (encoded, *encoded.overflowing):
-                rows.append(np.array(each.ids, np.int32))
+                rows.append(np.array(each.ids or nothing, np.int32))
                 owners.append(place)
     text = np.array(owners, np.int64)
-    sizes = np.array([max(len(row), 1) for row in rows], np.float64)
+    sizes = np.array([len(row) for row in rows], np.float64)
     of_text = np.bincount(text, weights=sizes, minlength=len(texts))
     return Sequences(rows, text, (sizes / of_text[text]).astype(np.float32))
 

@@ -1,5 +1,6 @@
 """Initial weights from a file with torchvision's names."""
 
+import re
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 from trainers.protocol import ConfigProblem, Reporter
 
 SAFE_LOADER = (2, 6)  # torch before it runs code from files even with `weights_only` (CVE-2025-32434)
+_WRAPPERS = re.compile(r"^(module\.|_orig_mod\.)+")  # what DistributedDataParallel and torch.compile put before names
 _TORCH = tuple(int(part) for part in torch.__version__.split(".")[:2])
 
 
@@ -20,7 +22,7 @@ def start_from(model: nn.Module, path: Path, reporter: Reporter) -> None:
     Raises:
         ConfigProblem: the file cannot be read, or is of another network.
     """
-    given = _read(path)
+    given = {_WRAPPERS.sub("", str(name)): tensor for name, tensor in _read(path).items()}
     wanted = model.state_dict()
     fitting = {name: tensor for name, tensor in given.items() if name in wanted and tensor.shape == wanted[name].shape}
     # Files from before torch 0.4 do not count a batch norm's batches.
@@ -60,7 +62,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
         given = given["state_dict"]
     if not isinstance(given, dict) or not all(isinstance(each, torch.Tensor) for each in given.values()):
         raise _problem(f'names "{path.name}", which holds no named tensors.')
-    return {str(name).removeprefix("module."): tensor for name, tensor in given.items()}
+    return given
 
 
 def _problem(sentence: str) -> ConfigProblem:

@@ -265,6 +265,29 @@ def test_processes_that_load_change_nothing(tmp_path: Path, monkeypatch: pytest.
     assert curve(helped) == curve(alone)
 
 
+def test_a_model_that_cannot_be_compiled_runs_as_it_is(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(model: nn.Module) -> nn.Module:
+        raise RuntimeError("Python 3.11+ not yet supported for torch.compile")
+
+    monkeypatch.setattr(torch, "compile", refuse)
+    progress, _ = trained(recorder, epochs=1, compile=True)
+    assert progress.epoch == 1
+    assert "runs as it is: Python 3.11+ not yet supported" in recorder.text("WARN")
+
+
+def test_processes_that_do_not_see_the_same_checkpoint_do_not_train(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Elsewhere(loop.group.Group):
+        def total(self, value: float) -> float:
+            return value + 12  # another process is 12 steps ahead
+
+    monkeypatch.setattr(loop.group, "current", Elsewhere)
+    with pytest.raises(TrainerError, match="must share the data directory"):
+        trained(recorder)
+    assert not curve(recorder)
+
+
 @pytest.mark.full
 def test_a_compiled_model_learns_the_same(tmp_path: Path) -> None:
     plain, compiled = Recorder(tmp_path / "plain"), Recorder(tmp_path / "compiled")

@@ -130,7 +130,9 @@ def test_own_fields_make_the_architecture(few_mails: Path, recorder: Recorder, t
 
 
 @pytest.mark.parametrize("name", in_brief(["gpt2", "llama", "mistral", "opt", "bloom"], "gpt2"))
-def test_text_alone_is_learnt_as_language(prose: Path, recorder: Recorder, tmp_path: Path, name: str) -> None:
+def test_text_alone_is_learnt_as_language(
+    prose: Path, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     result = train(name, prose, recorder, tmp_path / "out", batch_size=4)
     assert (result.task, result.target) == ("language_modelling", "next token")
     assert result.metrics["perplexity"] < 400
@@ -139,7 +141,12 @@ def test_text_alone_is_learnt_as_language(prose: Path, recorder: Recorder, tmp_p
     answers = predictor.predict_input(["The wine", "A"], asked)
     assert [set(each) for each in answers] == [{"prompt", "text", "tokens", "finish"}] * 2
     assert answers == predictor.predict_input(["The wine", "A"], asked)
-    assert predictor.predict_input("word " * 200, {"max_length": 500})[0]["tokens"] < 32
+    with monkeypatch.context() as patch:
+        seen: list[list[int]] = []
+        go_on = predictor._go_on
+        patch.setattr(predictor, "_go_on", lambda rows, *rest: seen.extend(rows) or go_on(rows, *rest))
+        assert predictor.predict_input("word " * 200, {"max_length": 500})[0]["tokens"] <= 16
+        assert [len(row) for row in seen] == [16], "half of what the model sees is of the prompt"
 
 
 @pytest.mark.parametrize("name", in_brief(["distilbert", "roberta", "bert-generation"], "distilbert"))
@@ -170,6 +177,15 @@ def test_images_are_classified(shapes: Path, recorder: Recorder, tmp_path: Path,
     assert len(result.report["samples"]) > 0
     (answer,) = registry.load(result.folder).predict_input(shapes / KINDS[0] / "0.png", {"top_k": 2})
     assert {each["label"] for each in answer["top_k"]} == set(KINDS)
+
+
+@pytest.mark.parametrize("patch_size", [600, 10**9])
+def test_patches_larger_than_any_image_are_refused_in_words(
+    shapes: Path, recorder: Recorder, tmp_path: Path, patch_size: int
+) -> None:
+    fields = {"batch_size": 8, "patch_size": patch_size, "image_size": 700}
+    with pytest.raises(ConfigProblem, match="image_size must be a whole number"):
+        train("vit", shapes, recorder, tmp_path / "out", {}, **fields)
 
 
 def test_a_base_model_of_another_architecture_is_told(prose: Path, recorder: Recorder, tmp_path: Path) -> None:

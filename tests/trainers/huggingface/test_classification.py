@@ -149,6 +149,14 @@ def test_every_token_of_a_text_is_read_once() -> None:
     assert np.bincount(found.text, weights=found.share) == pytest.approx([1, 1, 1])
 
 
+def test_a_text_without_a_token_is_a_sequence_too() -> None:
+    tokenizer = tokens.make(["one two"] * 3, 300)
+    found = sequences(tokenizer, ["", "one"], 8)
+    assert [row.tolist() for row in found.rows][0] == [tokens.end_of_text(tokenizer)]
+    assert found.share.tolist() == [1.0, 1.0]
+    assert found.padded([0], 0)["attention_mask"].tolist() == [[1]]
+
+
 def test_the_same_texts_make_the_same_tokenizer(few_mails: Path) -> None:
     texts = pl.read_csv(few_mails)["text"].to_list()
     made = [tokens.make_wordpiece(texts, 400) for _ in range(3)]

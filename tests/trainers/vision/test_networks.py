@@ -120,6 +120,14 @@ def test_a_file_of_weights_is_started_from_but_for_another_number_of_classes(
     assert "new: fc.weight, fc.bias" in recorder.text()
 
 
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "_orig_mod.module."])
+def test_weights_of_a_wrapped_model_are_those_of_the_model(tmp_path: Path, recorder: Recorder, prefix: str) -> None:
+    given, model = Small(2), Small(2)
+    save_file({f"{prefix}{name}": each for name, each in given.state_dict().items()}, tmp_path / "w.safetensors")
+    start_from(model, tmp_path / "w.safetensors", recorder)
+    assert torch.equal(model.fc.weight, given.fc.weight)
+
+
 class Evil:
     def __reduce__(self):
         return (Path.touch, (Path("/tmp/evil-was-here"),))
