@@ -1,10 +1,14 @@
 """Run the test suite in its parts and say at the end how each of them went; what `make test` calls.
 
-    sqlite    services, jobs, contracts, trainers, architecture … on SQLite, in parallel
+    sqlite    services, jobs, contracts, architecture … on SQLite, in parallel
     postgres  what touches the database, once more, on a PostgreSQL server started for it
+    trainers  the training library, which no database is behind: one process, so that PyTorch is imported once
+    pages     the pages in headless Chromium (skipped by name where there is none)
     recovery  real servers and workers, killed in the middle of things: the short tests, which mostly wait, two at a
               time; all of them, many about timing, one after the other
-    pages     the pages in headless Chromium (skipped by name where there is none)
+
+The first two run beside the next two, whose output is kept and shown after them: the pages wait for half their time.
+The full suite, which has tests of how long things take, runs one part after the other.
 
 All parts run, whatever the first ones say; the exit status is 0 only if every part passed. With -k or pytest's own
 arguments (after `--`) only one part runs: pytest, with these, on one database.
@@ -12,12 +16,12 @@ arguments (after `--`) only one part runs: pytest, with these, on one database.
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,8 +49,9 @@ ONCE = [
         "test_a_server_with_open_sockets_ends_when_told_to",
     )
 ]
+TRAINERS = "tests/trainers"
 # None of these has a test for the second run: to collect them takes seconds.
-NOT_RUN_TWICE = ["tests/trainers", "tests/recovery"]
+NOT_RUN_TWICE = [TRAINERS, "tests/recovery"]
 PYTEST_NO_TESTS = 5
 # The database is the part's own. And tests start processes by the hundred: what one has compiled the next ones read.
 LEFT_OUT = {"DATABASE_URL", "PYTHONDONTWRITEBYTECODE"}
@@ -64,25 +69,33 @@ class Part:
     skipped: list[str] = field(default_factory=list)
 
 
-def parts(*, full: bool) -> list[Part]:
-    """The parts of the whole suite; `full` adds what is marked as long, and all of it on PostgreSQL."""
+@dataclass
+class Stage:
+    """Parts that run one after the other, and others that do so beside them."""
+
+    parts: list[Part]
+    beside: list[Part] = field(default_factory=list)
+
+
+def stages(*, full: bool) -> list[Stage]:
+    """The whole suite; `full` adds what is marked as long, and all of it on PostgreSQL."""
     short = "" if full else " and not full"
     in_parallel = ["-n", PROCESSES, "-m", f"not recovery and not browser{short}"]
     once_more = ["-n", PROCESSES, "-m", f"database and not recovery and not browser{short}"]
     ignored = [f"--ignore={path}" for path in NOT_RUN_TWICE]
     if not full:
         ignored += [f"--ignore={path}" for path in ALIKE_ON_BOTH] + [f"--deselect={test}" for test in ONCE]
-    recovery = files_with("mark.recovery")
-    at_a_time = [] if full else ["-n", PROCESSES]
-    suite = [
-        Part("sqlite", in_parallel),
-        Part("postgres", [*once_more, *ignored], postgres=True),
-        Part("recovery", [*at_a_time, "-m", f"recovery{short}", *recovery]),
-        Part("pages", ["-n", PROCESSES, "--dist", "loadfile", "-m", f"browser{short}", "tests/pages"]),
-    ]
+    recovering = ["-m", f"recovery{short}", *files_with("mark.recovery")]
+    sqlite = Part("sqlite", [*in_parallel, f"--ignore={TRAINERS}"])
+    postgres = Part("postgres", [*once_more, *ignored], postgres=True)
+    pages = Part("pages", ["-n", PROCESSES, "--dist", "loadfile", "-m", f"browser{short}", "tests/pages"])
     if full:
-        suite.append(Part("recovery-postgres", ["-m", "recovery", *recovery], postgres=True))
-    return suite
+        trainers = Part("trainers", [*in_parallel, TRAINERS])
+        recovery, again = Part("recovery", recovering), Part("recovery-postgres", recovering, postgres=True)
+        return [Stage([sqlite, postgres, trainers, recovery, pages, again])]
+    trainers = Part("trainers", ["-m", "not full", TRAINERS])
+    recovery = Part("recovery", ["-n", PROCESSES, *recovering])
+    return [Stage([sqlite, postgres], beside=[trainers, pages]), Stage([recovery])]
 
 
 def files_with(text: str) -> list[str]:
@@ -91,30 +104,49 @@ def files_with(text: str) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in files if text in path.read_text(encoding="utf-8")]
 
 
-def run(part: Part) -> None:
-    """Run one part with its output passed through, and read its counts from pytest's own report."""
-    print(f"\n── {part.name} " + "─" * (100 - len(part.name)), flush=True)
+def run_stage(stage: Stage) -> None:
+    """Run a stage's parts; what those beside them print comes when the others have ended."""
+    pool = ThreadPoolExecutor(max_workers=1)
+    try:
+        beside = [pool.submit(run, part, keep_output=True) for part in stage.beside]
+        for part in stage.parts:
+            print(headline(part), flush=True)
+            run(part)
+        for part, done in zip(stage.beside, beside, strict=True):
+            output = done.result()
+            print(headline(part), output.decode(errors="replace"), sep="\n", end="", flush=True)
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C ends the parts that run; none is to follow them
+
+
+def headline(part: Part) -> str:
+    return f"\n── {part.name} " + "─" * (100 - len(part.name))
+
+
+def run(part: Part, *, keep_output: bool = False) -> bytes:
+    """Run one part and read its counts from pytest's own report; its output, if that is kept and not passed through."""
     report = RESULTS / f"{part.name}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *part.arguments]
     if part.postgres:
         command = [sys.executable, str(ROOT / "scripts" / "with_postgres.py"), *command]
     environment = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
-    started, cpu_before = time.monotonic(), cpu_of_children()
+    stdout, stderr = (subprocess.PIPE, subprocess.STDOUT) if keep_output else (None, None)
+    started = time.monotonic()
     # What the tests leave behind goes with this folder. Others may pass through it: PostgreSQL does not run as root.
     with tempfile.TemporaryDirectory(prefix="automl-tests-", ignore_cleanup_errors=True) as folder:
         os.chmod(folder, 0o711)  # noqa: S103 (passing through, not looking in)
-        part.status = subprocess.run(command, cwd=ROOT, env={**environment, "TMPDIR": folder}).returncode
-    part.seconds, part.cpu_seconds = time.monotonic() - started, cpu_of_children() - cpu_before
+        environment["TMPDIR"] = folder
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=stdout, stderr=stderr) as process:
+            output = process.stdout.read() if process.stdout else b""
+            _, status, used = os.wait4(process.pid, 0)  # its own use of the processor, whatever runs beside it
+            part.status = process.returncode = os.waitstatus_to_exitcode(status)
+    part.seconds, part.cpu_seconds = time.monotonic() - started, used.ru_utime + used.ru_stime
     if report.exists():
         read_report(part, report)
     if part.status == PYTEST_NO_TESTS:
         print("No test was selected. Is the expression or the path right?", file=sys.stderr)
-
-
-def cpu_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+    return output
 
 
 def read_report(part: Part, report: Path) -> None:
@@ -155,15 +187,16 @@ def main() -> int:
     options = parser.parse_args()
     if options.arguments or options.expression or options.database:
         selection = ["-k", options.expression] if options.expression else []
-        suite = [Part("chosen", [*selection, *options.arguments], postgres=options.database == "postgres")]
+        chosen = Part("chosen", [*selection, *options.arguments], postgres=options.database == "postgres")
+        suite = [Stage([chosen])]
     else:
-        suite = parts(full=options.full)
+        suite = stages(full=options.full)
     if options.full:
         os.environ["AUTOML_TESTS"] = "full"  # how many examples the property tests try
     RESULTS.mkdir(exist_ok=True)
-    for part in suite:
-        run(part)
-    return summarise(suite)
+    for stage in suite:
+        run_stage(stage)
+    return summarise([part for stage in suite for part in (*stage.parts, *stage.beside)])
 
 
 if __name__ == "__main__":
