@@ -4,45 +4,30 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from trainers.configs.base import UINT32_MAX, TrainerConfig, in_group
+from trainers.configs.base import UINT32_MAX, OpenFraction, TrainerConfig, in_group
+from trainers.configs.fields import BatchSize, Epochs, LearningRate, Share, WeightDecay
 
 # What may be another in a resumed training. What a path names is in the checkpoint already, and may lie elsewhere now.
 _FREE = ("checkpoint_seconds", "device", "compile", "early_stopping", "num_gpus", "num_nodes")
 
 
 class DeepConfig(TrainerConfig):
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        10,
-        title="Epochs",
-        description="How often the whole training set is gone through.",
-        json_schema_extra=in_group("Model", "epochs"),
-    )
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(
+    epochs: Epochs = 10
+    batch_size: BatchSize = Field(
         32,
-        title="Batch size",
         description="Examples that one step learns from. One that does not fit into memory is worked through in parts, "
         "with the same result.",
         json_schema_extra=in_group("Model", "examples"),
     )
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = Field(
-        0.001,
-        title="Learning rate",
-        description="The highest size of a step; warm-up and schedule lower it.",
-        json_schema_extra=in_group("Model"),
-    )
+    learning_rate: LearningRate = 0.001
     optimizer: Literal["adamw", "sgd"] = Field(
         "adamw",
         title="Optimizer",
         description="adamw needs little tuning; sgd (with momentum 0.9) is the classic one of convolutional networks.",
         json_schema_extra=in_group("Advanced"),
     )
-    weight_decay: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.01,
-        title="Weight decay",
-        description="Pull of the weights towards zero. Biases and norms are left out.",
-        json_schema_extra=in_group("Advanced"),
-    )
-    warmup_ratio: Annotated[float, Field(ge=0, lt=1)] = Field(
+    weight_decay: WeightDecay = 0.01
+    warmup_ratio: Share = Field(
         0.05,
         title="Warm-up",
         description="Share of all steps over which the learning rate rises from zero.",
@@ -72,7 +57,7 @@ class DeepConfig(TrainerConfig):
         description="Stop after so many epochs without a better score on the held-out part; null never stops early.",
         json_schema_extra=in_group("Advanced", "epochs"),
     )
-    validation_split: Annotated[float, Field(gt=0, lt=1)] = Field(
+    validation_split: OpenFraction = Field(
         0.15,
         title="Held-out share",
         description="Share of the examples that is held out and scored, where the data has no such part of its own.",

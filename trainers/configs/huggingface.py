@@ -1,12 +1,32 @@
 """Hyperparameters of `bert` and of any other architecture of Hugging Face transformers. Imports pydantic only."""
 
 from functools import lru_cache
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
 from trainers.configs.base import in_group
 from trainers.configs.deep import DeepConfig
+from trainers.configs.fields import (
+    Augment,
+    BatchOfSequences,
+    ClassWeight,
+    Epochs,
+    HiddenSize,
+    ImageColumn,
+    ImageSize,
+    LabelColumn,
+    LabelSmoothing,
+    Layers,
+    LearningRate,
+    MaxLength,
+    Name,
+    NumClasses,
+    NumHeads,
+    Share,
+    TextColumn,
+    VocabSize,
+)
 
 # What takes no part in a model that starts from weights: its shape is theirs.
 SHAPE = ("num_layers", "num_heads", "hidden_size", "vocab_size")
@@ -19,105 +39,57 @@ class TransformersConfig(DeepConfig):
     base_models = ("base_model",)
     architecture: ClassVar[str] = ""
 
-    batch_size: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        16,
-        title="Batch size",
-        description="Sequences that one step learns from. A batch that does not fit into memory is worked through in "
-        "parts, with the same result.",
-        json_schema_extra=in_group("Model", "sequences"),
-    )
-    epochs: Annotated[int, Field(ge=1, le=10_000)] = Field(
-        5,
-        title="Epochs",
-        description="How often the whole training set is gone through.",
-        json_schema_extra=in_group("Model", "epochs"),
-    )
-    learning_rate: Annotated[float, Field(gt=0, le=10)] = Field(
+    batch_size: BatchOfSequences = 16
+    epochs: Epochs = 5
+    learning_rate: LearningRate = Field(
         0.0001,
-        title="Learning rate",
         description="The highest size of a step; warm-up and schedule lower it. From weights 0.00002 to 0.0001 is "
         "usual, from nothing some times more.",
-        json_schema_extra=in_group("Model"),
     )
-    base_model: str | None = Field(
+    base_model: Name | None = Field(
         None,
         title="Base model",
         description="Weights to start from: the name of a folder in the model folder (/models/…), the path of a model "
         "trained here, or a Hub id where the operator allows the Hub. null: from nothing.",
-        min_length=1,
-        max_length=1000,
         json_schema_extra=in_group("Model"),
     )
-    max_length: Annotated[int, Field(ge=8, le=32_768)] = Field(
+    max_length: MaxLength = Field(
         256,
         title="Longest sequence",
         description="Tokens that the model sees at once. Longer texts are split, and their scores averaged.",
-        json_schema_extra=in_group("Model", "tokens"),
     )
-    num_layers: Annotated[int, Field(ge=1, le=200)] | None = Field(
+    num_layers: Layers | None = Field(
         None,
         title="Layers",
         description="Transformer blocks. null: as many as the architecture usually has.",
         json_schema_extra=in_group("Model", "layers"),
     )
-    num_heads: Annotated[int, Field(ge=1, le=256)] | None = Field(
-        None,
-        title="Attention heads",
-        description="Must divide the hidden size. null: one for each 64 of it.",
-        json_schema_extra=in_group("Model", "heads"),
-    )
-    hidden_size: Annotated[int, Field(ge=8, le=16_384)] | None = Field(
+    num_heads: NumHeads = None
+    hidden_size: HiddenSize | None = Field(
         None,
         title="Hidden size",
         description="Width of the model. null: what the architecture usually has.",
         json_schema_extra=in_group("Model"),
     )
-    vocab_size: Annotated[int, Field(ge=258, le=262_144)] | None = Field(
+    vocab_size: VocabSize | None = Field(
         None,
         title="Vocabulary",
         description="Tokens of the tokenizer that is made from the text; fewer where the text has fewer. null: 8192.",
         json_schema_extra=in_group("Model", "tokens"),
     )
-    dropout_rate: Annotated[float, Field(ge=0, lt=1)] | None = Field(
+    dropout_rate: Share | None = Field(
         None,
         title="Dropout",
         description="Share of activations that is left out at random while learning. null: the architecture's own.",
         json_schema_extra=in_group("Advanced"),
     )
-    num_classes: Annotated[int, Field(ge=2, le=100_000)] | None = Field(
-        None,
-        title="Classes",
-        description="How many classes the model tells apart, at least those that the data has. null: just those.",
-        json_schema_extra=in_group("Model", "classes"),
+    num_classes: NumClasses = None
+    text_column: TextColumn = None
+    label_column: LabelColumn = Field(
+        None, description="In a table or JSON lines: the field of the class. Found when left out."
     )
-    text_column: str | None = Field(
-        None,
-        title="Text column",
-        description="In a table or JSON lines: the field of the text. Found when left out.",
-        min_length=1,
-        max_length=1000,
-        json_schema_extra=in_group("Data"),
-    )
-    label_column: str | None = Field(
-        None,
-        title="Label column",
-        description="In a table or JSON lines: the field of the class. Found when left out.",
-        min_length=1,
-        max_length=1000,
-        json_schema_extra=in_group("Data"),
-    )
-    class_weight: Literal["balanced"] | None = Field(
-        None,
-        title="Class weights",
-        description="balanced: rare classes count as much as frequent ones.",
-        json_schema_extra=in_group("Model"),
-    )
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0,
-        title="Label smoothing",
-        description="Share of each target that is spread over all classes.",
-        json_schema_extra=in_group("Advanced"),
-    )
+    class_weight: ClassWeight = None
+    label_smoothing: LabelSmoothing = 0.0
 
     def problems(self) -> dict[str, list[str]]:
         problems = super().problems()
@@ -141,13 +113,13 @@ class BertConfig(TransformersConfig):
 
     architecture = "bert"
 
-    num_layers: Annotated[int, Field(ge=1, le=200)] | None = Field(
+    num_layers: Layers | None = Field(
         None,
         title="Layers",
         description="Transformer blocks. null: 4, or the base model's. BERT's first release has 12.",
         json_schema_extra=in_group("Model", "layers"),
     )
-    hidden_size: Annotated[int, Field(ge=8, le=16_384)] | None = Field(
+    hidden_size: HiddenSize | None = Field(
         None,
         title="Hidden size",
         description="Width of the model. null: 256, or the base model's. BERT's first release has 768.",
@@ -168,26 +140,12 @@ class ArchitectureConfig(TransformersConfig):
         "architecture is one for images.",
         json_schema_extra=in_group("Data"),
     )
-    image_column: str | None = Field(
-        None,
-        title="Image column",
-        description="In a table: the column of paths, or of the images themselves. Found when left out.",
-        min_length=1,
-        max_length=1000,
-        json_schema_extra=in_group("Data"),
-    )
-    image_size: Annotated[int, Field(ge=28, le=1024)] | None = Field(
-        None,
-        title="Image size",
-        description="Height and width that every image is brought to. null: found from the images, at most 224.",
-        json_schema_extra=in_group("Data", "pixels"),
-    )
-    augment: Literal["none", "light", "strong"] = Field(
+    image_column: ImageColumn = None
+    image_size: ImageSize = None
+    augment: Augment = Field(
         "light",
-        title="Augmentation",
         description="Of images. light: shifted crops and mirror images. strong: also other scales, colours, and erased "
         "patches.",
-        json_schema_extra=in_group("Model"),
     )
 
     def own_fields(self) -> dict[str, Any]:

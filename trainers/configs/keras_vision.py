@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from trainers.configs.base import in_group
+from trainers.configs.fields import Dropout, Name
 from trainers.configs.vision import VisionConfig
 
 
@@ -15,19 +16,16 @@ class KerasVisionConfig(VisionConfig):
         description="Height and width that every image is brought to. null: found from the images, from 32 to 224.",
         json_schema_extra=in_group("Data", "pixels"),
     )
-    dropout_rate: Annotated[float, Field(ge=0, lt=1)] = Field(
+    dropout_rate: Dropout = Field(
         0.2,
-        title="Dropout",
         description="Share of the last layer's inputs that is left out at random.",
         json_schema_extra=in_group("Model"),
     )
-    weights: str | None = Field(
+    weights: Name | None = Field(
         None,
         title="Initial weights",
         description="A file of this architecture's weights to start from, named as data is: a path under /data, or a "
         "data set. .keras, .weights.h5 or .h5, with or without its last layer.",
-        min_length=1,
-        max_length=1000,
         json_schema_extra=in_group("Model"),
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
