@@ -75,16 +75,21 @@ FAMILIES = {
 
 
 @pytest.fixture(params=FAMILIES)
-def order(request: pytest.FixtureRequest, platform: Platform) -> Callable[[], Job]:
+def family(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def order(family: str, platform: Platform) -> Callable[[], Job]:
     """order() -> a training of this family that waits for its worker; always the same one."""
-    family = FAMILIES[request.param]
+    kind = FAMILIES[family]
     data_path = f"examples-{uuid.uuid4().hex}"  # the data root is there for all tests of the process
-    family.write(Path(settings.FILES_ROOT) / data_path)
-    hyperparameters = {**family.hyperparameters, "random_state": SEED}
+    kind.write(Path(settings.FILES_ROOT) / data_path)
+    hyperparameters = {**kind.hyperparameters, "random_state": SEED}
 
     def submit() -> Job:
         return training_submit(
-            user=platform.user, model_type=family.model_type, data_path=data_path, hyperparameters=hyperparameters
+            user=platform.user, model_type=kind.model_type, data_path=data_path, hyperparameters=hyperparameters
         )
 
     return submit
@@ -94,6 +99,26 @@ def losses(job: Job) -> dict[int, float]:
     """The loss of each step that the job's run was told, the last word on each."""
     points = metric_history(run=job.run, name="train_loss")
     return dict(zip(points.steps.tolist(), points.values.tolist(), strict=True))
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> dict[str, dict[int, float]]:
+    """The losses of each family's training, kept by the first test that needs them."""
+    return {}
+
+
+@pytest.fixture
+def expected(
+    platform: Platform, family: str, order: Callable[[], Job], undisturbed: dict[str, dict[int, float]]
+) -> Callable[[], dict[int, float]]:
+    """expected() -> the losses of the training that nothing happens to; a worker has to be there."""
+
+    def look() -> dict[int, float]:
+        if family not in undisturbed:
+            undisturbed[family] = losses(platform.wait_for(order(), "completed", timeout=TRAINING_SECONDS))
+        return undisturbed[family]
+
+    return look
 
 
 def wait_for_the_middle(platform: Platform, job: Job) -> None:
@@ -109,26 +134,26 @@ def wait_for_the_middle(platform: Platform, job: Job) -> None:
 
 
 def test_a_killed_training_ends_with_the_loss_curve_of_one_that_was_not(
-    platform: Platform, order: Callable[[], Job]
+    platform: Platform, order: Callable[[], Job], expected: Callable[[], dict[int, float]]
 ) -> None:
     worker = platform.worker(**ONE_THREAD)
-    undisturbed = platform.wait_for(order(), "completed", timeout=TRAINING_SECONDS)
+    curve = expected()
     job = order()
     wait_for_the_middle(platform, job)
     platform.horse(worker).kill()
     platform.wait_for(job, "completed", timeout=TRAINING_SECONDS)
     assert platform.statuses(job) == ["lost", "completed"]
     assert any(line.startswith("resumed in epoch") for line in platform.log(job))
-    assert losses(job) == pytest.approx(losses(undisturbed), abs=1e-5)
+    assert losses(job) == pytest.approx(curve, abs=1e-5)
     assert sorted(losses(job)) == list(range(1, len(losses(job)) + 1))
 
 
 @pytest.mark.real_periods
 def test_a_cancelled_training_ends_within_5_s_and_goes_on_from_its_checkpoint(
-    platform: Platform, order: Callable[[], Job]
+    platform: Platform, order: Callable[[], Job], expected: Callable[[], dict[int, float]]
 ) -> None:
     worker = platform.worker(**ONE_THREAD)
-    undisturbed = platform.wait_for(order(), "completed", timeout=TRAINING_SECONDS)
+    curve = expected()
     job = order()
     wait_for_the_middle(platform, job)
     processes = tree(platform.horse(worker).pid)
@@ -144,7 +169,7 @@ def test_a_cancelled_training_ends_within_5_s_and_goes_on_from_its_checkpoint(
     log = platform.log(resumed)
     assert f"goes on from the last checkpoint of {job.public_id}" in log
     assert any(line.startswith("resumed in epoch") for line in log)
-    assert losses(job) | losses(resumed) == pytest.approx(losses(undisturbed), abs=1e-5)
+    assert losses(job) | losses(resumed) == pytest.approx(curve, abs=1e-5)
 
 
 def test_a_training_goes_on_and_loses_no_point_while_database_and_redis_are_away(
