@@ -8,11 +8,12 @@ from typing import Any
 from django import forms
 from pydantic import BaseModel
 
+from automl_site.errors import Forbidden, InvalidSpec
 from datasets_app.models import Dataset
 from jobs.hyperparameter_fields import MAX_TEXT, as_text, field_of
 from jobs.models import LOWEST_PRIORITY, Job
 from jobs.routing import QUEUES, TRAINING_QUEUES
-from jobs.services.limits import highest_priority
+from jobs.services.limits import check_priority, highest_priority
 from jobs.services.submission import available_model_types
 from tracking.models import Project, User
 from trainers import registry
@@ -140,12 +141,23 @@ class TrainingForm(forms.Form):
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._user = user
         self.fields["model_type"].choices = model_type_choices()
         projects = Project.objects.changeable_by(user).live().exclude(kind=Project.Kind.JOBS, owner_id=user.pk)
         named = projects.order_by("name", "pk").values_list("pk", "name")[:MAX_PROJECTS]
         self.fields["project"].choices = [("", "Jobs (your own)"), *((str(pk), name) for pk, name in named)]
         queues = [(name, QUEUES[name].title) for name in TRAINING_QUEUES]
         self.fields["framework_override"].choices = [("", "By the model type"), *queues]
+
+    def clean_priority(self) -> int:
+        priority: int = self.cleaned_data["priority"] or 0
+        try:
+            check_priority(self._user, priority)
+        except InvalidSpec as error:
+            raise forms.ValidationError(list(error.errors["priority"])) from error
+        except Forbidden as error:  # which names no field by itself
+            raise forms.ValidationError(error.message) from error
+        return priority
 
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
@@ -163,7 +175,7 @@ class TrainingForm(forms.Form):
             "requires_gpu": given["requires_gpu"],
             "framework_override": given["framework_override"],
             "project_id": int(given["project"]) if given["project"] else None,
-            "priority": given["priority"] or 0,
+            "priority": given["priority"],
             "timeout": given["timeout"],
         }
 

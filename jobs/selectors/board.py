@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-from django.db.models import Count, Min, Q
 
 from jobs.models import Attempt, Job, JobStatus, Worker
 from jobs.routing import DEFAULT_ROUTE, QUEUES, ROUTES, QueueSpec, Route
 from jobs.selectors.jobs import job_list
-from jobs.selectors.queues import current_attempts
+from jobs.selectors.queues import QueueCounts, current_attempts, queue_counts
 from tracking.models import User
 
 NO_WORKER, ALL_BUSY = "no-worker", "busy"
@@ -56,29 +53,18 @@ class BoardWorker:
 
 def board_queues(workers: Sequence[Worker]) -> list[BoardQueue]:
     """Every queue, in the routing table's order; `workers` are the live ones. One query."""
-    counts: dict[str, dict[str, Any]] = {
-        row["queue"]: dict(row)
-        for row in Job.objects.live()
-        .order_by()
-        .values("queue")
-        .annotate(
-            pending=Count("pk", filter=Q(status=JobStatus.PENDING)),
-            running=Count("pk", filter=Q(status=JobStatus.RUNNING)),
-            oldest=Min("created_at", filter=Q(status=JobStatus.PENDING)),
-        )
-    }
-    nothing: dict[str, Any] = {"pending": 0, "running": 0, "oldest": None}
+    counts = queue_counts()
     queues = []
     for name, spec in QUEUES.items():
-        row = counts.get(name, nothing)
+        jobs = counts.get(name, QueueCounts())
         queues.append(
             BoardQueue(
                 spec=spec,
                 model_types=[model_type for model_type, row in ROUTES.items() if _target(row, spec) == spec],
                 takes_others=_target(DEFAULT_ROUTE, spec) == spec,
-                pending=row["pending"],
-                running=row["running"],
-                oldest=row["oldest"],
+                pending=jobs.pending,
+                running=jobs.running,
+                oldest=jobs.oldest,
                 workers=[worker for worker in workers if name in worker.queues],
             )
         )

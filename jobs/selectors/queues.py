@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Count, Min, Q
@@ -13,34 +14,44 @@ from jobs.selectors.scheduling import live_workers
 
 
 @dataclass(frozen=True)
+class QueueCounts:
+    """The live jobs of one queue."""
+
+    pending: int = 0
+    running: int = 0
+    oldest: datetime | None = None  # submission of the job that waits longest
+
+
+def queue_counts() -> dict[str, QueueCounts]:
+    """The live jobs by queue; a queue without any is left out. One query."""
+    rows: Any = Job.objects.live().order_by().values("queue")
+    counted = rows.annotate(
+        pending=Count("pk", filter=Q(status=JobStatus.PENDING)),
+        running=Count("pk", filter=Q(status=JobStatus.RUNNING)),
+        oldest=Min("created_at", filter=Q(status=JobStatus.PENDING)),
+    )
+    return {row.pop("queue"): QueueCounts(**row) for row in counted}
+
+
+@dataclass(frozen=True)
 class QueueState:
     spec: QueueSpec
     pending: int
     running: int
-    oldest: object  # datetime of the longest waiting job, or None
+    oldest: datetime | None  # submission of the job that waits longest
     workers: Sequence[Worker]
 
 
 def queue_states(workers: Sequence[Worker] | None = None) -> list[QueueState]:
     """Every queue that has work or a live worker, in the routing table's order. Two queries."""
     workers = live_workers() if workers is None else workers
-    counts: dict[str, dict[str, Any]] = {
-        row["queue"]: dict(row)
-        for row in Job.objects.live()
-        .order_by()
-        .values("queue")
-        .annotate(
-            pending=Count("pk", filter=Q(status=JobStatus.PENDING)),
-            running=Count("pk", filter=Q(status=JobStatus.RUNNING)),
-            oldest=Min("created_at", filter=Q(status=JobStatus.PENDING)),
-        )
-    }
+    counts = queue_counts()
     states = []
     for name, spec in QUEUES.items():
         serving = [worker for worker in workers if name in worker.queues]
-        row = counts.get(name, {"pending": 0, "running": 0, "oldest": None})
-        if serving or row["pending"] or row["running"]:
-            states.append(QueueState(spec, row["pending"], row["running"], row["oldest"], serving))
+        jobs = counts.get(name, QueueCounts())
+        if serving or jobs.pending or jobs.running:
+            states.append(QueueState(spec, jobs.pending, jobs.running, jobs.oldest, serving))
     return states
 
 

@@ -251,6 +251,17 @@ def test_a_time_limit_that_is_none_is_refused_at_its_field(signed_in: Client, th
     assert list(errors_at(sent(signed_in, order))) == ["timeout"]
 
 
+@pytest.mark.parametrize(
+    ("priority", "why"), [("1", "for operators"), ("-11", "from -10 to 10"), ("high", "whole number")]
+)
+def test_a_priority_that_may_not_be_given_is_refused_at_its_field(
+    signed_in: Client, things: Things, priority: str, why: str
+) -> None:
+    order = {"model_type": "svm", "data_path": things.dataset().public_id, "priority": priority}
+    errors = errors_at(sent(signed_in, order))
+    assert list(errors) == ["priority"] and why in errors["priority"]
+
+
 def test_anothers_project_is_not_to_be_chosen(signed_in: Client, things: Things, bobs: Things) -> None:
     project = project_create(owner=bobs.owner, name="secret")
     assert "secret" not in opened(signed_in)
