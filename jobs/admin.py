@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 
 from automl_site.admin import TruthAdmin, act_on_each, shortened
 from automl_site.errors import Conflict
-from jobs.models import Attempt, Job, JobLogLine, Lease, TrainedModel, Worker
+from jobs.models import Attempt, Job, JobLogLine, Lease, SubmissionKey, TrainedModel, Worker
 from jobs.selectors.jobs import BULKY, parse_job_id
 from jobs.selectors.queues import routing_table
 from jobs.selectors.scheduling import live_workers, waiting_message
@@ -253,6 +253,14 @@ class WorkerAdmin(TruthAdmin):
     @admin.display(description="GPUs of its own")
     def own_gpus(self, worker: Worker) -> str:
         return ", ".join(str(device.get("name")) for device in worker.capabilities.get("devices", ())) or "–"
+
+
+@admin.register(SubmissionKey)
+class SubmissionKeyAdmin(TruthAdmin):
+    list_display = ("key", "user", "job_id", "created_at")
+    list_filter = ("created_at",)
+    search_fields = ("key", "user__username")
+    list_select_related = ("user",)
 
 
 @admin.register(Lease)

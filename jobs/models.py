@@ -192,6 +192,29 @@ class Attempt(models.Model):
         return f"attempt {self.number} of {self.job_id}"
 
 
+class SubmissionKey(models.Model):
+    """The `Idempotency-Key` that a job was submitted with, kept a day, so that a repetition makes no second job.
+
+    Written in the transaction that writes the job. `fingerprint` is the SHA-256 of the request's path and body.
+    """
+
+    # No index of its own: the unique constraint's begins with it.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+", db_index=False)
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    job = models.OneToOneField(Job, on_delete=models.CASCADE, related_name="submission_key")
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    objects = OfJobQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="submission_key_once")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
 class JobLogLine(models.Model):
     """A log line of a job that has no run (an inference); a training's log is its run's."""
 

@@ -59,7 +59,7 @@ class TrainedModelQuerySet(models.QuerySet):
 
 
 class OfJobQuerySet(models.QuerySet):
-    """Attempts and log lines: seen by who may see their job."""
+    """Attempts, log lines and submission keys: seen by who may see their job."""
 
     def visible_to(self, user: Any) -> Self:
         from jobs.models import Job

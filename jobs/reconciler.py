@@ -24,6 +24,7 @@ from jobs.selectors.shares import owners_at_limit
 from jobs.services.artifact_trash import artifact_trash_sweep
 from jobs.services.artifact_uploads import upload_sweep
 from jobs.services.artifacts import blob_sweep
+from jobs.services.idempotency import submission_key_sweep
 from tracking.services.heartbeats import silent_runs_fail
 from tracking.services.metrics import idempotency_sweep
 from tracking.services.trash import trash_sweep
@@ -91,6 +92,7 @@ class Reconciler:
             upload_sweep()
             blob_sweep()
             idempotency_sweep()
+            submission_key_sweep()
             workspace.remove_ended()
 
     def disturbed(self, reason: str) -> None:

@@ -5,6 +5,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from api.base.idempotency import IDEMPOTENCY_KEY, idempotency_of
 from api.job_queue.serializers import (
     QueueCancelledOut,
     QueueInferenceIn,
@@ -24,20 +25,22 @@ from jobs.services.submission import inference_submit, training_submit
 class JobViewSet(ViewSet):
     """Training and inference jobs, routed to the workers of their framework."""
 
-    @extend_schema(request=QueueTrainingIn, responses={200: QueueSubmittedOut})
+    @extend_schema(parameters=[IDEMPOTENCY_KEY], request=QueueTrainingIn, responses={200: QueueSubmittedOut})
     def training(self, request: Request) -> Response:
         """Submit a training job to the queue of its framework."""
+        idempotency = idempotency_of(request)
         order = QueueTrainingIn(data=request.data)
         order.is_valid(raise_exception=True)
-        job = training_submit(user=request.user, **order.validated_data)
+        job = training_submit(user=request.user, **order.validated_data, idempotency=idempotency)
         return Response(QueueSubmittedOut(job).data)
 
-    @extend_schema(request=QueueInferenceIn, responses={200: QueueSubmittedOut})
+    @extend_schema(parameters=[IDEMPOTENCY_KEY], request=QueueInferenceIn, responses={200: QueueSubmittedOut})
     def inference(self, request: Request) -> Response:
         """Submit an inference job with a trained model."""
+        idempotency = idempotency_of(request)
         order = QueueInferenceIn(data=request.data)
         order.is_valid(raise_exception=True)
-        job = inference_submit(user=request.user, **order.validated_data)
+        job = inference_submit(user=request.user, **order.validated_data, idempotency=idempotency)
         return Response(QueueSubmittedOut(job).data)
 
     @extend_schema(responses={200: QueueJobOut})
@@ -51,12 +54,14 @@ class JobViewSet(ViewSet):
         job = job_cancel(user=request.user, job=job_get(user=request.user, job_id=job_id))
         return Response(QueueCancelledOut(job).data)
 
-    @extend_schema(request=QueueResumeIn, responses={200: QueueSubmittedOut})
+    @extend_schema(parameters=[IDEMPOTENCY_KEY], request=QueueResumeIn, responses={200: QueueSubmittedOut})
     def resume(self, request: Request, job_id: str) -> Response:
         """Go on with a cancelled or failed training from its last checkpoint, as a new job."""
+        idempotency = idempotency_of(request)
         order = QueueResumeIn(data=request.data)
         order.is_valid(raise_exception=True)
-        job = job_resume(user=request.user, job=job_get(user=request.user, job_id=job_id), **order.validated_data)
+        origin = job_get(user=request.user, job_id=job_id)
+        job = job_resume(user=request.user, job=origin, **order.validated_data, idempotency=idempotency)
         return Response(QueueSubmittedOut(job).data)
 
     @extend_schema(parameters=[QueueListIn], responses={200: QueueJobListOut})

@@ -9,6 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
 
+from api.base.idempotency import IDEMPOTENCY_KEY, idempotency_of
 from api.tracking import documents
 from api.tracking.documents import answered, sent
 from api.tracking.metric_bodies import parse_batch, parse_point
@@ -31,15 +32,9 @@ from tracking.models import Run
 from tracking.selectors.metrics import metric_history, metric_is_long, metric_page
 from tracking.selectors.runs import run_get, run_to_change
 from tracking.services.heartbeats import runs_beat
-from tracking.services.metrics import Idempotency, points_log
+from tracking.services.metrics import points_log
 from tracking.stream import json_number, timestamp
 
-IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key",
-    str,
-    OpenApiParameter.HEADER,
-    description="A repetition with the same key and body within a day adds nothing and is answered the same.",
-)
 HEARTBEAT = OpenApiParameter(
     "X-Run-Heartbeat",
     str,
@@ -66,7 +61,7 @@ class MetricViewSet(FormsMixin, ViewSet):
     )
     def create(self, request: Request, run_id: str) -> Response:
         """Log a single metric."""
-        idempotency = _idempotency(request)
+        idempotency = idempotency_of(request)
         run = run_to_change(user=request.user, run_id=int(run_id))
         point = parse_point(request.data)
         answer = points_log(run_id=run.pk, points=[point], single=True, idempotency=idempotency)
@@ -86,7 +81,7 @@ class MetricViewSet(FormsMixin, ViewSet):
     )
     def batch(self, request: Request, run_id: str) -> Response:
         """Log multiple metrics at once, whole or not at all."""
-        idempotency = _idempotency(request)
+        idempotency = idempotency_of(request)
         run = run_to_change(user=request.user, run_id=int(run_id))
         points = parse_batch(request.data)
         answer = points_log(run_id=run.pk, points=points, idempotency=idempotency)
@@ -170,12 +165,3 @@ def _history(request: Request, run: Run, name: str, query: dict[str, Any]) -> Ht
 def _beat(request: Request, run_id: int) -> None:
     if HEARTBEAT.name in request.headers:
         runs_beat(run_ids=[run_id])
-
-
-def _idempotency(request: Request) -> Idempotency | None:
-    """What the header asks for. Reads the body as it came, before it is parsed."""
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return None
-    # Its own bytes, not the parsed body: NaN is not equal to itself.
-    return Idempotency.of(user_id=request.user.pk, key=key, path=request.path_info, body=request.body)

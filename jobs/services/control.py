@@ -9,9 +9,11 @@ from django.utils import timezone
 from automl_site.errors import Conflict, Forbidden, NotCancellable, NotFound
 from jobs import lifecycle
 from jobs.models import Attempt, Job, JobStatus, TrainedModel
+from jobs.services.idempotency import job_submitted
 from jobs.services.limits import highest_priority
 from jobs.services.submission import inference_submit, training_submit
 from tracking.models import Project, User
+from tracking.services.metrics import Idempotency
 
 
 def job_cancel(*, user: User, job: Job) -> Job:
@@ -50,13 +52,15 @@ def job_run_again(*, user: User, job: Job, hyperparameters: Mapping[str, Any] | 
     return _submit_training(user=user, job=job, hyperparameters=hyperparameters, timeout=job.timeout_seconds)
 
 
-def job_resume(*, user: User, job: Job, timeout: float | None = None) -> Job:
+def job_resume(*, user: User, job: Job, timeout: float | None = None, idempotency: Idempotency | None = None) -> Job:
     """Submit a training that was cancelled or has failed anew, as the caller's own job, to go on from its checkpoint.
 
-    `timeout`: seconds; None: as before.
+    `timeout`: seconds; None: as before. `idempotency`: as `training_submit` takes it.
 
     Raises: what submitting raises; Conflict when there is nothing to go on from.
     """
+    if earlier := job_submitted(idempotency):
+        return earlier
     if job.kind != Job.Kind.TRAINING or job.status not in (JobStatus.CANCELLED, JobStatus.FAILED):
         raise Conflict("Only a training that was cancelled or has failed can be resumed.")
     if not job.checkpoint_host and job.attempts.filter(status=Attempt.Status.RUNNING).exists():
@@ -64,7 +68,7 @@ def job_resume(*, user: User, job: Job, timeout: float | None = None) -> Job:
     if not job.checkpoint_host:
         raise Conflict("No checkpoint of this job is kept; run it again instead.")
     seconds = job.timeout_seconds if timeout is None else timeout
-    return _submit_training(user=user, job=job, timeout=seconds, resumes=True)
+    return _submit_training(user=user, job=job, timeout=seconds, resumes=True, idempotency=idempotency)
 
 
 def _submit_training(
@@ -74,6 +78,7 @@ def _submit_training(
     timeout: float | None,
     hyperparameters: Mapping[str, Any] | None = None,
     resumes: bool = False,
+    idempotency: Idempotency | None = None,
 ) -> Job:
     editable = job.project is not None and Project.objects.changeable_by(user).filter(pk=job.project.pk).exists()
     return training_submit(
@@ -90,6 +95,7 @@ def _submit_training(
         contract=job.contract,
         retry_of=job,
         resumes=resumes,
+        idempotency=idempotency,
     )
 
 

@@ -22,10 +22,15 @@ def check_priority(user: User, priority: int) -> None:
         raise Forbidden(f"priority {priority} is for operators; use {most}, or a lower one for what can wait.")
 
 
+def hold_submissions(user: User) -> None:
+    """Until the present transaction ends, let no other one that asks for this write a job of this user."""
+    list(User.objects.select_for_update(no_key=True).filter(pk=user.pk).order_by().values_list("pk"))
+
+
 def check_room_for_one(user: User) -> None:
     """Whether the user may have one more pending job.
 
-    Call it within the transaction that writes the job: until that ends, no other job of this user is written.
+    Call it within the transaction that writes the job.
 
     Raises:
         TooManyPending: the message has the number, and what to do.
@@ -33,7 +38,7 @@ def check_room_for_one(user: User) -> None:
     limit = settings.JOBS["max_pending_per_user"]
     if not limit:
         return
-    list(User.objects.select_for_update(no_key=True).filter(pk=user.pk).order_by().values_list("pk"))
+    hold_submissions(user)
     pending = Job.objects.filter(status=JobStatus.PENDING, owner_id=user.pk, parent__isnull=True).order_by()
     if (count := pending[:limit].count()) >= limit:
         raise TooManyPending(

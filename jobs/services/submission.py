@@ -17,10 +17,12 @@ from jobs.routing import ROUTES, QueueSpec, RoutingError, inference_queue, route
 from jobs.selectors.models import model_get
 from jobs.selectors.scheduling import estimated_seconds
 from jobs.services.hyperparameter_files import named_files
+from jobs.services.idempotency import job_submitted, submission_keep
 from jobs.services.inference_inputs import inference_input
-from jobs.services.limits import check_priority, check_room_for_one
+from jobs.services.limits import check_priority, check_room_for_one, hold_submissions
 from tracking import text
 from tracking.models import Run, User
+from tracking.services.metrics import Idempotency
 from tracking.services.projects import project_for_submission
 from tracking.services.runs import run_create
 from trainers import registry
@@ -45,17 +47,22 @@ def training_submit(
     contract: str = "job_queue",
     retry_of: Job | None = None,
     resumes: bool = False,
+    idempotency: Idempotency | None = None,
 ) -> Job:
     """Check a training's order, write its job and its run, and wake a worker.
 
     `timeout`: seconds that its attempts may take together. `resumes`: it goes on from `retry_of`'s last checkpoint.
+    With `idempotency`, an order that was taken before makes no second job: the first one is returned.
 
     Raises:
+        Conflict: the idempotency key has come with another order.
         InvalidSpec: model type, routing, hyperparameters, data path, priority or timeout; `errors` names the fields.
         NotFound: the project.
         Forbidden: the project, the priority.
         TooManyPending: the user's limit is reached.
     """
+    if earlier := job_submitted(idempotency):
+        return earlier
     # Before the transaction, whose lock on SQLite is every writer's: workers wait for it.
     spec = _route(model_type, requires_gpu=requires_gpu, framework_override=framework_override)
     config = _check_hyperparameters(model_type, hyperparameters or {})
@@ -66,6 +73,8 @@ def training_submit(
     named_files(user=user, config=config)
     estimate = estimated_seconds(kind=Job.Kind.TRAINING, model_type=model_type)
     with _refused_if_gone(lambda: paths.resolve(user=user, text=data_path)), transaction.atomic():
+        if earlier := _taken_meanwhile(user, idempotency):
+            return earlier
         check_room_for_one(user)
         project = project_for_submission(user=user, project_id=project_id)
         run = run_create(
@@ -99,6 +108,7 @@ def training_submit(
             estimated_seconds=estimate,
             timeout_seconds=seconds,
         )
+        submission_keep(job=job, idempotency=idempotency)
         queue.wake_on_commit(job.queue)
     return job
 
@@ -113,15 +123,21 @@ def inference_submit(
     timeout: float | None = None,
     contract: str = "job_queue",
     retry_of: Job | None = None,
+    idempotency: Idempotency | None = None,
 ) -> Job:
     """Check an inference's order, write its job, and wake a warm worker. `timeout` is in seconds.
 
+    With `idempotency`, an order that was taken before makes no second job: the first one is returned.
+
     Raises:
+        Conflict: the idempotency key has come with another order.
         NotFound: no such model, or not the caller's to see.
         InvalidSpec: input data, parameters, priority or timeout.
         Forbidden: the priority.
         TooManyPending: the user's limit is reached.
     """
+    if earlier := job_submitted(idempotency):
+        return earlier
     model = model_get(user=user, model_id=model_id)
     _check_parameters(parameters or {})
     _check_storable("input_data", input_data)
@@ -135,6 +151,8 @@ def inference_submit(
         inference_input(user=user, input_data=input_data, task=model.task)
 
     with _refused_if_gone(checked_again), transaction.atomic():
+        if earlier := _taken_meanwhile(user, idempotency):
+            return earlier
         check_room_for_one(user)
         job = Job.objects.create(
             kind=Job.Kind.INFERENCE,
@@ -151,8 +169,17 @@ def inference_submit(
             estimated_seconds=estimate,
             timeout_seconds=seconds,
         )
+        submission_keep(job=job, idempotency=idempotency)
         queue.wake_on_commit(job.queue)
     return job
+
+
+def _taken_meanwhile(user: User, idempotency: Idempotency | None) -> Job | None:
+    """The job of the same order that came a moment earlier, perhaps on another connection."""
+    if idempotency is None:
+        return None
+    hold_submissions(user)
+    return job_submitted(idempotency)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.test import Client, override_settings
 
 from jobs import lifecycle, queue
-from jobs.models import Lease
+from jobs.models import Lease, SubmissionKey
 from jobs.services.artifact_uploads import upload_append, upload_begin
 from jobs.services.artifacts import artifact_put
 from tests.pages_server.things import Things, worker
@@ -56,7 +56,7 @@ def fill(things: Things, count: int, *, first: int = 0) -> None:
     for number in range(first, first + count):
         order = {"data_path": data_path, "description": f"job {number}"}
         things.running(**order)
-        things.training(**order)
+        job = things.training(**order)
         things.failed(**order)
         things.prediction(things.model(order=order))
         things.dataset(f"height,kind\n{number},a\n", filename=f"plants {number}.csv")
@@ -77,6 +77,7 @@ def fill(things: Things, count: int, *, first: int = 0) -> None:
         upload_append(**sent, offset=0, file=io.BytesIO(b"leaf"))
         saved_view_save(user=things.owner, project=project, name=f"view {number}", address="sort=name")
         IdempotencyKey.objects.create(user=member, run=run, key=f"key {number}", fingerprint="0", answer={})
+        SubmissionKey.objects.create(user=member, key=f"key {number}", fingerprint="0", job=job)
         Group.objects.create(name=f"group {number}")
         Lease.objects.create(name=f"lease {number}", holder="here", renewed_at=lifecycle.database_now())
 

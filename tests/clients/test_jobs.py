@@ -124,20 +124,31 @@ def test_an_outage_is_waited_out_while_a_job_is_waited_for(client: AIJobClient, 
     assert client.wait_for_completion(JOB, timeout=60)["status"] == "completed"
 
 
-def test_reads_are_repeated_and_a_submission_that_may_have_arrived_is_not(
-    client: AIJobClient, queue: ScriptedServer
-) -> None:
+def test_reads_are_repeated_and_submissions_are_with_the_same_key(client: AIJobClient, queue: ScriptedServer) -> None:
     queue.answers += [None, (502, "no upstream"), (200, status("running"))]
     assert client.get_job_status(JOB)["status"] == "running"
+    queue.answers += [None, (503, "down"), *[(200, QUEUED)] * 3]
+    assert client.submit_training_job("bert", "/data/a.csv") == QUEUED
+    client.submit_inference_job("m", "a text")
+    client.resume_job(JOB)
+    keys = [headers["Idempotency-Key"] for _, _, headers, _ in queue.requests[3:]]
+    assert len(keys) == 5 and len(set(keys[:3])) == 1, "a repetition is known by its key"
+    assert len(set(keys)) == 3 and all(len(key) == 32 for key in keys), "each submission has its own"
+
+
+def test_an_upload_that_may_have_arrived_is_not_repeated(
+    client: AIJobClient, queue: ScriptedServer, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n")
     queue.answers.append(None)
     with pytest.raises(ConnectionFailed) as raised:
-        client.submit_training_job("bert", "/data/a.csv")
+        client.upload_dataset(tmp_path / "a.csv")
     assert raised.value.sent
     assert isinstance(raised.value, ConnectionError)
     queue.answers.append((503, "down"))
     with pytest.raises(APIError):
-        client.submit_training_job("bert", "/data/a.csv")
-    assert queue.asked[3:] == ["POST /jobs/training"] * 2
+        client.upload_dataset(tmp_path / "a.csv")
+    assert len(queue.asked) == 2
 
 
 def test_a_submission_that_the_server_did_not_take_is_repeated(client: AIJobClient, queue: ScriptedServer) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from jobs import lifecycle
 from jobs.models import Job, TrainedModel, Worker
@@ -52,9 +53,9 @@ class Api:
     def __init__(self, token: str) -> None:
         self.client = Client(headers={"Authorization": f"Bearer {token}"}, raise_request_exception=False)
 
-    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
         data = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else b""
-        answer = self.client.generic(method, path, data, content_type="application/json")
+        answer = self.client.generic(method, path, data, content_type="application/json", headers=headers)
         return answer.status_code, json.loads(answer.content)
 
 
@@ -77,6 +78,28 @@ def test_the_documents_forest_is_queued(api: Api, table: Path, slash: str) -> No
     status, answer = api.call("POST", f"/jobs/training{slash}", FOREST)
     assert status == 200
     assert_golden(GOLDEN, "training_submitted", answer)
+
+
+def test_a_repeated_key_makes_no_second_job_and_is_answered_the_same(api: Api, table: Path) -> None:
+    first = api.call("POST", "/jobs/training", FOREST, **{"Idempotency-Key": "a1"})
+    again = api.call("POST", "/jobs/training/", FOREST, **{"Idempotency-Key": "a1"})
+    assert first == again and first[0] == 200 and Job.objects.count() == 1
+    status, answer = api.call("POST", "/jobs/training", FOREST | {"description": "b"}, **{"Idempotency-Key": "a1"})
+    assert (status, answer["error"], answer["status_code"]) == (409, "Conflict", 409)
+    assert "'a1' has come before with another body" in answer["detail"]
+    for key in ("", "k" * 256, "a\tb"):
+        status, answer = api.call("POST", "/jobs/inference", {}, **{"Idempotency-Key": key})
+        assert status == 422 and answer["detail"].startswith("Idempotency-Key: It must have 1 to 255 characters")
+    job = Job.objects.get()
+    model = TrainedModel.objects.create(owner=job.owner, project=job.project, name="m", framework="sklearn")
+    asked = {"model_id": model.public_id, "input_data": "1,2"}
+    pair = [api.call("POST", "/jobs/inference", asked, **{"Idempotency-Key": "a2"}) for _ in range(2)]
+    assert pair[0] == pair[1] and pair[0][0] == 200 and Job.objects.count() == 2
+    resumed = Job.objects.filter(kind="training")
+    resumed.update(status="failed", ended_at=timezone.now(), checkpoint_host="here")
+    path = f"/jobs/{resumed.get().public_id}/resume"
+    pair = [api.call("POST", path, {}, **{"Idempotency-Key": "a3"}) for _ in range(2)]
+    assert pair[0] == pair[1] and pair[0][0] == 200 and Job.objects.count() == 3
 
 
 def test_a_pending_job_has_no_result_and_says_why_it_waits(api: Api, table: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +25,7 @@ FIRST_BACKOFF, LAST_BACKOFF = 0.25, 30.0  # seconds
 # A job is asked for as often as is worth while for how long it has run: at most a twentieth of that is waited too long.
 SHORTEST_POLL, LONGEST_POLL, POLL_SHARE = 0.1, 5.0, 0.05
 PAGE = 1000
+IDEMPOTENCY_KEY = "Idempotency-Key"
 
 OnProgress = Callable[[JobStatus], None]
 
@@ -33,7 +35,8 @@ class AIJobClient:
 
     `api_key`: by default what AI_JOB_API_KEY or AI_MANAGER_API_KEY says; without one the calls are anonymous, as a
     platform in open mode takes them. `timeout`: seconds that one request may take. `retries`: how often a request is
-    repeated that got no answer, a 429 or a 5xx. A submission is repeated only where the server cannot have taken it.
+    repeated that got no answer, a 429 or a 5xx. A submission carries an `Idempotency-Key`, by which the server knows
+    its repetition: it makes no second job. An upload is repeated only where the server cannot have taken it.
 
     Any thread may use a client. Every method raises `AIJobError`s: `APIError` with the server's `detail`, or
     `ConnectionFailed`.
@@ -64,7 +67,7 @@ class AIJobClient:
         timeout, the seconds that the job may run.
         """
         order = {"model_type": model_type, "data_path": data_path, **kwargs}
-        return cast(JobSubmitted, self._call("POST", "/jobs/training", order))
+        return self._submit("/jobs/training", order)
 
     def submit_inference_job(self, model_id: str, input_data: Any, **kwargs: Any) -> JobSubmitted:
         """Queue an inference. `input_data`: text, a path, CSV rows, a data URI, an object, or a list of these.
@@ -73,7 +76,7 @@ class AIJobClient:
         timeout, the seconds that the job may run.
         """
         order = {"model_id": model_id, "input_data": input_data, **kwargs}
-        return cast(JobSubmitted, self._call("POST", "/jobs/inference", order))
+        return self._submit("/jobs/inference", order)
 
     def get_job_status(self, job_id: str) -> JobStatus:
         """The present state of a job."""
@@ -178,7 +181,7 @@ class AIJobClient:
         Raises:
             Conflict: no checkpoint of it is kept.
         """
-        return cast(JobSubmitted, self._call("POST", f"/jobs/{quote(job_id, safe='')}/resume", kwargs))
+        return self._submit(f"/jobs/{quote(job_id, safe='')}/resume", kwargs)
 
     def list_jobs(self, status: str | None = None, *, limit: int = 100, offset: int = 0) -> JobList:
         """One page of your jobs, newest first."""
@@ -217,6 +220,9 @@ class AIJobClient:
 
     # --- Requests ---------------------------------------------------------------------------------------------------
 
+    def _submit(self, path: str, order: Mapping[str, Any]) -> JobSubmitted:
+        return cast(JobSubmitted, self._call("POST", path, order, headers={IDEMPOTENCY_KEY: uuid.uuid4().hex}))
+
     def _call(
         self,
         method: str,
@@ -241,7 +247,8 @@ class AIJobClient:
                     given_up = time.monotonic() + pause >= until
                 else:
                     given_up = tries > self.retries or pause > LAST_BACKOFF
-                if given_up or (method == "POST" and error.sent):  # a second job would cost more than an exception
+                may_repeat = method != "POST" or not error.sent or IDEMPOTENCY_KEY in (headers or {})
+                if given_up or not may_repeat:
                     raise of_transport(error) from error
                 time.sleep(pause)
                 backoff = min(2 * backoff, LAST_BACKOFF)
