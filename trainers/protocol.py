@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,6 +60,15 @@ class Reporter(Protocol):
 
     def should_stop(self) -> bool:
         """True once training is to end early: write a checkpoint and raise `Stopped`."""
+
+
+class Ran(TypedDict):
+    """What computed a training: of its result, and of the manifest of its model."""
+
+    framework: str
+    framework_version: str
+    backend: str
+    device: str
 
 
 @dataclass(frozen=True)

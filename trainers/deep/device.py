@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from trainers.protocol import ConfigProblem
+from trainers.protocol import ConfigProblem, Ran
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -51,6 +51,16 @@ class Compute:
     def name(self) -> str:
         """As a result tells it: "cpu", or "cuda (NVIDIA H200)"."""
         return f"cuda ({torch.cuda.get_device_name(self.device)})" if self.device.type == "cuda" else "cpu"
+
+    @property
+    def ran(self) -> Ran:
+        """For results and manifests."""
+        return {
+            "framework": "pytorch",
+            "framework_version": torch.__version__,
+            "backend": self.backend,
+            "device": self.name,
+        }
 
 
 def choose(device: DeviceName = "auto", precision: Precision = "auto") -> Compute:

@@ -45,6 +45,17 @@ class Progress:
         """Whether there is no epoch whose scores are numbers."""
         return self.best is not None and math.isnan(self.best)
 
+    def metrics(self, *, n_train: int, n_test: int, parameters: int) -> dict[str, float]:
+        """What every training ends with, beside its scores: seconds, and counts of epochs, examples and parameters."""
+        return {
+            "training_time": self.seconds,
+            "epochs": float(self.epoch),
+            "best_epoch": float(self.best_epoch),
+            "n_train": float(n_train),
+            "n_test": float(n_test),
+            "parameters": float(parameters),
+        }
+
     def is_out_of_patience(self, epochs: int | None) -> bool:
         """Whether the last so many epochs were none of them better than the best before."""
         return epochs is not None and self.best is not None and self.epoch - self.best_epoch >= epochs

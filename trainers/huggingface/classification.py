@@ -81,23 +81,13 @@ def train(config: TransformersConfig, data_path: Path, out: Path, reporter: Repo
         probabilities = reader.probabilities(model, test_part, len(data.test), compute, progress.part)
     metrics, report = scores.classification(data.labels[data.test], probabilities, classes)
     report["samples"] = _samples(data, probabilities, classes)
-    metrics |= {
-        "training_time": progress.seconds,
-        "epochs": float(progress.epoch),
-        "best_epoch": float(progress.best_epoch),
-        "n_train": float(len(data.train)),
-        "n_test": float(len(data.test)),
-        "parameters": float(parameters),
-    }
+    metrics |= progress.metrics(n_train=len(data.train), n_test=len(data.test), parameters=parameters)
     tokenizer.no_truncation()
     tokenizer.save(str(out / tokens.FILE))
     manifest = {
         "model_type": config.architecture,
-        "framework": "pytorch",
-        "framework_version": torch.__version__,
+        **compute.ran,
         "transformers_version": transformers.__version__,
-        "backend": compute.backend,
-        "device": compute.name,
         "task": "text_classification",
         "classes": classes,
         "text_column": config.text_column,
@@ -113,10 +103,7 @@ def train(config: TransformersConfig, data_path: Path, out: Path, reporter: Repo
     return TrainResult(
         metrics=metrics,
         folder=out,
-        framework="pytorch",
-        framework_version=torch.__version__,
-        backend=compute.backend,
-        device=compute.name,
+        **compute.ran,
         task="text_classification",
         report=report,
         columns=TextClassifier.columns,

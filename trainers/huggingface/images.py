@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 from torch import nn
@@ -13,21 +12,19 @@ from trainers.configs.checks import check
 from trainers.configs.huggingface import ArchitectureConfig
 from trainers.configs.vision import VisionConfig
 from trainers.deep import device, scores
-from trainers.deep.classes import class_weights, names_of_outputs
+from trainers.deep.classes import names_of_outputs
 from trainers.deep.loop import fit, stoppable
-from trainers.deep.progress import END
+from trainers.deep.progress import BEGIN, END
 from trainers.huggingface import networks
 from trainers.huggingface.architectures import fields_of, make_config
 from trainers.huggingface.bases import base_config, base_folder
-from trainers.protocol import ModelProblem, Reporter, TrainResult
+from trainers.protocol import Reporter, TrainResult
 from trainers.vision import pixels, samples
-from trainers.vision.augment import middle
 from trainers.vision.data import fingerprint, prepare
 from trainers.vision.predictor import ImagePredictor
 from trainers.vision.sources import find
-from trainers.vision.work import ImageWork, channels_first, normalised
+from trainers.vision.work import ImageWork, predictor
 
-READ = 0.02  # of the bar
 SMALLEST = 28  # pixels
 PATCH = 16  # pixels, where the architecture has patches and its config does not say of how many
 
@@ -41,7 +38,7 @@ def train(config: ArchitectureConfig, data_path: Path, out: Path, reporter: Repo
     folder = base_folder(config) if config.base_model else None
     base = base_config(folder, config) if folder else None
     asked = _vision_config(config, data_path, base)
-    images = prepare(asked, data_path, out, reporter, seed=seed, smallest=SMALLEST, upto=READ)
+    images = prepare(asked, data_path, out, reporter, seed=seed, smallest=SMALLEST, upto=BEGIN)
     classes, outputs = images.classes, config.num_classes or len(images.classes)
 
     # Model
@@ -61,18 +58,7 @@ def train(config: ArchitectureConfig, data_path: Path, out: Path, reporter: Repo
 
     # Loop
     device.seed_everything(seed)
-    work = ImageWork(
-        model=model,
-        pixels=images.pixels,
-        labels=images.labels,
-        train=images.train,
-        held_out=images.val,
-        augmentation=images.augmentation(asked),
-        class_weights=class_weights(images.labels[images.train], outputs) if config.class_weight else None,
-        label_smoothing=config.label_smoothing,
-        seed=seed,
-        known=len(classes),
-    )
+    work = ImageWork.of(images, model, asked, outputs=outputs, seed=seed)
     versions = f"{torch.__version__} {transformers.__version__} {name} {config.decides()}"
     mark = fingerprint(asked, images.examples, seed=seed, framework=versions)
     progress = fit(work, config, compute, reporter, seed=seed, fingerprint=mark)
@@ -82,21 +68,11 @@ def train(config: ArchitectureConfig, data_path: Path, out: Path, reporter: Repo
     with stoppable(model, reporter):
         probabilities = work.probabilities(model, compute, progress.part, images.test)
     metrics, report = scores.classification(images.labels[images.test], probabilities, classes)
-    metrics |= {
-        "training_time": progress.seconds,
-        "epochs": float(progress.epoch),
-        "best_epoch": float(progress.best_epoch),
-        "n_train": float(len(images.train)),
-        "n_test": float(len(images.test)),
-        "parameters": float(parameters),
-    }
+    metrics |= progress.metrics(n_train=len(images.train), n_test=len(images.test), parameters=parameters)
     manifest = {
         "model_type": name,
-        "framework": "pytorch",
-        "framework_version": torch.__version__,
+        **compute.ran,
         "transformers_version": transformers.__version__,
-        "backend": compute.backend,
-        "device": compute.name,
         "task": "image_classification",
         "classes": classes,
         "image_size": images.size,
@@ -111,10 +87,7 @@ def train(config: ArchitectureConfig, data_path: Path, out: Path, reporter: Repo
     return TrainResult(
         metrics=metrics,
         folder=out,
-        framework="pytorch",
-        framework_version=torch.__version__,
-        backend=compute.backend,
-        device=compute.name,
+        **compute.ran,
         task="image_classification",
         report=report,
         columns=ImagePredictor.columns,
@@ -126,22 +99,11 @@ def load(folder: Path, manifest: Mapping[str, Any]) -> ImagePredictor:
     """The model that `train` saved. Raises ModelProblem."""
     compute = device.choose()
     network = networks.load(folder, manifest, "image_classification").to(compute.device)
-    try:
-        size, classes = int(manifest["image_size"]), [str(name) for name in manifest["classes"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelProblem("The model's manifest is incomplete.") from error
-
-    def logits(images: np.ndarray) -> np.ndarray:
-        batch = channels_first(middle(images, size)).to(compute.device)
-        with torch.inference_mode(), compute.autocast():
-            found: np.ndarray = network(pixel_values=normalised(batch)).logits[:, : len(classes)].float().cpu().numpy()
-        return found
-
-    return ImagePredictor(logits, classes, size)
+    return predictor(_Logits(network), manifest, compute)
 
 
 class _Logits(nn.Module):
-    """(n, 3, size, size) -> (n, classes), of a network that answers more than that."""
+    """(n, 3, size, size) -> (n, outputs), of a network that answers more than that."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -90,23 +90,15 @@ def train(config: TransformersConfig, data_path: Path, out: Path, reporter: Repo
     metrics = {
         "loss": scored["val_loss"],
         "perplexity": scored["val_perplexity"],
-        "training_time": progress.seconds,
-        "epochs": float(progress.epoch),
-        "best_epoch": float(progress.best_epoch),
-        "n_train": float(len(texts.train.tokens)),
-        "n_test": float(len(texts.held_out.tokens)),
-        "parameters": float(parameters),
+        **progress.metrics(n_train=len(texts.train.tokens), n_test=len(texts.held_out.tokens), parameters=parameters),
     }
     if head == "causal":
         metrics["bits_per_byte"] = texts.bits_per_byte(scored["val_loss"])
     texts.tokenizer.save(str(out / tokens.FILE))
     manifest = {
         "model_type": name,
-        "framework": "pytorch",
-        "framework_version": torch.__version__,
+        **compute.ran,
         "transformers_version": transformers.__version__,
-        "backend": compute.backend,
-        "device": compute.name,
         "task": task,
         "max_length": length,
         "config": config.as_kept(),
@@ -121,10 +113,7 @@ def train(config: TransformersConfig, data_path: Path, out: Path, reporter: Repo
     return TrainResult(
         metrics=metrics,
         folder=out,
-        framework="pytorch",
-        framework_version=torch.__version__,
-        backend=compute.backend,
-        device=compute.name,
+        **compute.ran,
         task=task,
         report=report,
         columns=[{"name": "text", "kind": "text"}],

@@ -21,8 +21,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras  # noqa: E402  (after the choice)
 
-from trainers.protocol import ConfigProblem, TrainerError  # noqa: E402
+from trainers.protocol import ConfigProblem, Ran, TrainerError  # noqa: E402
 
+FRAMEWORK = "tensorflow"  # what the queue is called; version and backend say what computes
 ENGINES = {
     "torch": "trainers.keras_vision.torch_engine",
     "tensorflow": "trainers.keras_vision.tensorflow_engine",
@@ -38,6 +39,16 @@ class Compute:
     on_gpu: bool
     policy: Literal["float32", "mixed_bfloat16"]
     name: str  # as a result tells it: "cpu", or "cuda (NVIDIA H200)"
+
+    @property
+    def ran(self) -> Ran:
+        """For results and manifests."""
+        return {
+            "framework": FRAMEWORK,
+            "framework_version": version(),
+            "backend": keras.backend.backend(),
+            "device": self.name,
+        }
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:

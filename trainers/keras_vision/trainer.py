@@ -21,7 +21,6 @@ from trainers.vision.augment import middle
 from trainers.vision.data import fingerprint, prepare
 from trainers.vision.predictor import ImagePredictor
 
-FRAMEWORK = "tensorflow"  # what the queue is called; `framework_version` and `backend` say what computed
 MODEL = "model.keras"
 MODEL_TYPES: dict[type[KerasVisionConfig], str] = {
     InceptionConfig: "inception",
@@ -69,20 +68,10 @@ def _train(
     found = probabilities(model, images, images.test, batch_size=progress.part, reporter=reporter)
     metrics, report = scores.classification(images.labels[images.test], found, images.classes)
     report["samples"] = samples.save(out, images, found, images.classes)
-    metrics |= {
-        "training_time": progress.seconds,
-        "epochs": float(progress.epoch),
-        "best_epoch": float(progress.best_epoch),
-        "n_train": float(len(images.train)),
-        "n_test": float(len(images.test)),
-        "parameters": float(model.count_params()),
-    }
+    metrics |= progress.metrics(n_train=len(images.train), n_test=len(images.test), parameters=model.count_params())
     manifest = {
         "model_type": name,
-        "framework": FRAMEWORK,
-        "framework_version": backend.version(),
-        "backend": keras.backend.backend(),
-        "device": compute.name,
+        **compute.ran,
         "task": "image_classification",
         "classes": images.classes,
         "image_size": images.size,
@@ -100,13 +89,10 @@ def _train(
     return TrainResult(
         metrics=metrics,
         folder=out,
-        framework=FRAMEWORK,
-        framework_version=backend.version(),
-        backend=keras.backend.backend(),
-        device=compute.name,
+        **compute.ran,
         task="image_classification",
         report=report,
-        columns=[{"name": "image", "kind": "image"}],
+        columns=ImagePredictor.columns,
         target="class",
     )
 

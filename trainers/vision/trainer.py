@@ -4,29 +4,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from trainers.configs.vision import AlexNetConfig, ResNetConfig, VGGConfig, VisionConfig
 from trainers.deep import device, scores, store
-from trainers.deep.classes import class_weights
 from trainers.deep.loop import fit, stoppable
-from trainers.deep.progress import END
+from trainers.deep.progress import BEGIN, END
 from trainers.deep.seed import seed_of
 from trainers.protocol import ModelProblem, Reporter, TrainResult
 from trainers.vision import samples
 from trainers.vision.alexnet import AlexNet
-from trainers.vision.augment import middle
 from trainers.vision.data import fingerprint, prepare
 from trainers.vision.pixels import SMALL
 from trainers.vision.predictor import ImagePredictor
 from trainers.vision.resnet import ResNet
 from trainers.vision.vgg import VGG
 from trainers.vision.weights import start_from
-from trainers.vision.work import ImageWork, channels_first, normalised
+from trainers.vision.work import ImageWork, predictor
 
-READ = 0.02  # of the bar
 MODEL_TYPES: dict[type[VisionConfig], str] = {ResNetConfig: "resnet", VGGConfig: "vgg", AlexNetConfig: "alexnet"}
 
 
@@ -38,7 +34,7 @@ def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) 
 
     # Data
     smallest = 32 if isinstance(config, VGGConfig) else 28
-    images = prepare(config, data_path, out, reporter, seed=seed, smallest=smallest, upto=READ)
+    images = prepare(config, data_path, out, reporter, seed=seed, smallest=smallest, upto=BEGIN)
 
     # Model
     device.seed_everything(seed)
@@ -51,18 +47,7 @@ def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) 
         start_from(model, Path(config.weights), reporter)
 
     # Loop
-    work = ImageWork(
-        model=model,
-        pixels=images.pixels,
-        labels=images.labels,
-        train=images.train,
-        held_out=images.val,
-        augmentation=images.augmentation(config),
-        class_weights=class_weights(images.labels[images.train], outputs) if config.class_weight else None,
-        label_smoothing=config.label_smoothing,
-        seed=seed,
-        known=len(images.classes),
-    )
+    work = ImageWork.of(images, model, config, outputs=outputs, seed=seed)
     mark = fingerprint(config, images.examples, seed=seed, framework=torch.__version__)
     progress = fit(work, config, compute, reporter, seed=seed, fingerprint=mark)
 
@@ -72,20 +57,11 @@ def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) 
         probabilities = work.probabilities(model, compute, progress.part, images.test)
     metrics, report = scores.classification(images.labels[images.test], probabilities, images.classes)
     report["samples"] = samples.save(out, images, probabilities, images.classes)
-    metrics |= {
-        "training_time": progress.seconds,
-        "epochs": float(progress.epoch),
-        "best_epoch": float(progress.best_epoch),
-        "n_train": float(len(images.train)),
-        "n_test": float(len(images.test)),
-        "parameters": float(sum(each.numel() for each in model.parameters())),
-    }
+    parameters = sum(each.numel() for each in model.parameters())
+    metrics |= progress.metrics(n_train=len(images.train), n_test=len(images.test), parameters=parameters)
     manifest = {
         "model_type": MODEL_TYPES[type(config)],
-        "framework": "pytorch",
-        "framework_version": torch.__version__,
-        "backend": compute.backend,
-        "device": compute.name,
+        **compute.ran,
         "task": "image_classification",
         "classes": images.classes,
         "image_size": images.size,
@@ -100,13 +76,10 @@ def train(config: VisionConfig, data_path: Path, out: Path, reporter: Reporter) 
     return TrainResult(
         metrics=metrics,
         folder=out,
-        framework="pytorch",
-        framework_version=torch.__version__,
-        backend=compute.backend,
-        device=compute.name,
+        **compute.ran,
         task="image_classification",
         report=report,
-        columns=[{"name": "image", "kind": "image"}],
+        columns=ImagePredictor.columns,
         target="class",
     )
 
@@ -115,18 +88,7 @@ def load(folder: Path, manifest: Mapping[str, Any]) -> ImagePredictor:
     """The model that `train` saved. Raises ModelProblem."""
     compute = device.choose()
     model = store.load(folder, manifest, build).to(compute.device)
-    try:
-        size, classes = int(manifest["image_size"]), [str(name) for name in manifest["classes"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ModelProblem("The model's manifest is damaged.") from error
-
-    def logits(images: np.ndarray) -> np.ndarray:
-        batch = channels_first(middle(images, size)).to(compute.device)
-        with torch.inference_mode(), compute.autocast():
-            found: np.ndarray = model(normalised(batch))[:, : len(classes)].float().cpu().numpy()
-        return found
-
-    return ImagePredictor(logits, classes, size)
+    return predictor(model, manifest, compute)
 
 
 # --- Model -----------------------------------------------------------------------------------------------------------

@@ -1,15 +1,21 @@
 """Images and their classes as the training loop wants them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from trainers.configs.vision import VisionConfig
+from trainers.deep.classes import class_weights
 from trainers.deep.device import Compute
 from trainers.deep.loop import Batch
+from trainers.protocol import ModelProblem
 from trainers.vision.augment import Augmentation, middle
+from trainers.vision.data import ImageSet
+from trainers.vision.predictor import ImagePredictor
 
 # Of ImageNet: what torchvision's weights expect, and as good as any for a network that starts anew.
 MEAN, SPREAD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -25,6 +31,22 @@ def normalised(images: torch.Tensor) -> torch.Tensor:
     mean = torch.tensor(MEAN, device=images.device)[:, None, None]
     spread = torch.tensor(SPREAD, device=images.device)[:, None, None]
     return (images.float() / 255 - mean) / spread
+
+
+def predictor(model: nn.Module, manifest: Mapping[str, Any], compute: Compute) -> ImagePredictor:
+    """Answers of a model that takes what `normalised` gives, and gives (n, outputs) logits. Raises ModelProblem."""
+    try:
+        size, classes = int(manifest["image_size"]), [str(name) for name in manifest["classes"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelProblem("The model's manifest is damaged.") from error
+
+    def logits(images: np.ndarray) -> np.ndarray:
+        batch = channels_first(middle(images, size)).to(compute.device)
+        with torch.inference_mode(), compute.autocast():
+            found: np.ndarray = model(normalised(batch))[:, : len(classes)].float().cpu().numpy()
+        return found
+
+    return ImagePredictor(logits, classes, size)
 
 
 class ImageWork:
@@ -61,6 +83,22 @@ class ImageWork:
         self._label_smoothing = label_smoothing
         self._seed = seed
         self._known = known
+
+    @classmethod
+    def of(cls, images: ImageSet, model: nn.Module, config: VisionConfig, *, outputs: int, seed: int) -> "ImageWork":
+        """As the config wants it, of a model with so many outputs."""
+        return cls(
+            model=model,
+            pixels=images.pixels,
+            labels=images.labels,
+            train=images.train,
+            held_out=images.val,
+            augmentation=images.augmentation(config),
+            class_weights=class_weights(images.labels[images.train], outputs) if config.class_weight else None,
+            label_smoothing=config.label_smoothing,
+            seed=seed,
+            known=len(images.classes),
+        )
 
     def load(self, indices: Sequence[int], epoch: int) -> Batch:
         places = self._train[list(indices)]
