@@ -37,7 +37,7 @@ def test_calls_beyond_a_limit_are_429_in_the_contracts_body(
     api: Api, run_id: int, limits: Callable[..., None], name: str, seconds: int
 ) -> None:
     limits(**{name: "3/m" if seconds == 60 else "3/h"})
-    api.call("GET", "/projects/")  # the fixtures have made two calls
+    assert [api.call("GET", path).status for path in ("/projects/", "/runs/", f"/runs/{run_id}")] == [200] * 3
     refused = api.call("GET", "/runs/")
     assert refused.status == 429
     assert refused.body == {"detail": "Too many requests; try again later."}
@@ -46,7 +46,7 @@ def test_calls_beyond_a_limit_are_429_in_the_contracts_body(
 
 
 def test_metric_posts_are_counted_apart(api: Api, run_id: int, limits: Callable[..., None]) -> None:
-    limits(tracking_minute="3/m", tracking_metrics="2/h")
+    limits(tracking_minute="1/m", tracking_metrics="2/h")
     for path, body in (("", documents.METRIC_IN), ("/batch", documents.BATCH_METRICS)):
         logged = api.call("POST", f"/metrics/{run_id}{path}", body)
         assert (logged.status, logged.headers["X-RateLimit-Limit"]) == (201, "2")
@@ -56,7 +56,7 @@ def test_metric_posts_are_counted_apart(api: Api, run_id: int, limits: Callable[
 
 
 def test_what_sends_files_is_counted_as_metric_posts_are(api: Api, run_id: int, limits: Callable[..., None]) -> None:
-    limits(tracking_minute="2/m", tracking_metrics="4/h")
+    limits(tracking_minute="1/m", tracking_metrics="4/h")
     order = {"path": "y", "size": 1, "sha256": "0" * 64}
     upload = api.call("POST", f"/runs/{run_id}/uploads", order)
     statuses = [
@@ -67,7 +67,7 @@ def test_what_sends_files_is_counted_as_metric_posts_are(api: Api, run_id: int, 
         api.call("PUT", f"/runs/{run_id}/artifacts/x", b"x").status,
     ]
     assert statuses == [201, 201, 200, 404, 429]
-    assert api.call("GET", f"/runs/{run_id}/artifacts").status == 429  # the fixtures have made two calls
+    assert [api.call("GET", f"/runs/{run_id}/artifacts").status for _ in range(2)] == [200, 429]
 
 
 def test_users_are_counted_apart(

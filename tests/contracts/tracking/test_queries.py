@@ -6,6 +6,11 @@ import pytest
 
 from api.tracking import documents
 from tests.contracts.tracking.conftest import Api
+from tracking import store
+from tracking.models import Project
+from tracking.services.metrics import points_log
+from tracking.services.projects import project_create
+from tracking.services.runs import run_create
 
 pytestmark = pytest.mark.django_db
 
@@ -31,11 +36,12 @@ WRITES = {
 }
 
 
-def fill(api: Api, project_id: int, run_id: int, count: int) -> None:
+def fill(project_id: int, run_id: int, count: int) -> None:
+    project = Project.objects.get(pk=project_id)
     for number in range(count):
-        api.call("POST", "/projects/", {"name": f"p{number}"})
-        api.call("POST", f"/runs/?project_id={project_id}", {"name": f"r{number}"})
-        api.call("POST", f"/metrics/{run_id}/batch", {"metrics": {f"m{number}": 1, "loss": 1}})
+        project_create(owner=project.owner, name=f"p{number}")
+        run_create(project=project, name=f"r{number}", config={}, tags=[])
+        points_log(run_id=run_id, points=[store.Point(f"m{number}", 1.0), store.Point("loss", 1.0)])
 
 
 @pytest.mark.parametrize("path", READS)
@@ -44,7 +50,7 @@ def test_a_read_asks_no_more_for_many_than_for_one(
 ) -> None:
     where = path.format(project_id=project_id, run_id=run_id)
     for count in (1, 10):
-        fill(api, project_id, run_id, count)
+        fill(project_id, run_id, count)
         api.call("GET", where)
         with django_assert_max_num_queries(CREDENTIALS + READS[path]):
             assert api.call("GET", where).status == 200
@@ -56,7 +62,7 @@ def test_a_write_asks_no_more_among_many_than_among_few(
 ) -> None:
     method, path = call.split()
     body, limit = WRITES[call]
-    fill(api, project_id, run_id, 10)
+    fill(project_id, run_id, 10)
     api.call("GET", "/projects/")
     with django_assert_max_num_queries(CREDENTIALS + limit):
         assert api.call(method, path.format(run_id=run_id), body).status in (200, 201)
