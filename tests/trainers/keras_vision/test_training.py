@@ -31,6 +31,7 @@ def test_a_small_network_is_trained_kept_and_answers(
     answers = predictor.predict_input(folder, {"probability": True, "top_k": 2})
     assert len(answers) == 10
     assert [each["label"] for each in answers[0]["top_k"]][0] == answers[0]["label"]
+    assert list(answers[0]["probabilities"]) == list(KINDS), "the third output was never seen, and is no answer"
     assert sum(answers[0]["probabilities"].values()) == pytest.approx(1)
     assert predictor.predict_input(folder / "0.png")[0]["score"] == pytest.approx(answers[0]["score"], abs=1e-5)
 
