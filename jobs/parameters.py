@@ -18,7 +18,13 @@ class InferenceParameters(BaseModel):
         float | None, Field(ge=0, le=1, description="Below this score the label is null.")
     ] = None
     temperature: Annotated[
-        float | None, Field(ge=0.001, le=1000, description="Divides the logits: below 1 sharper, above 1 flatter.")
+        float | None,
+        Field(
+            ge=0,
+            le=1000,
+            description="Divides the logits: below 1 sharper, above 1 flatter; at 0 a text always goes on with the "
+            "likeliest token.",
+        ),
     ] = None
     top_p: Annotated[
         float | None, Field(gt=0, le=1, description="Draw from the likeliest tokens that make up this share.")

@@ -146,11 +146,11 @@ class PromptForm(_TaskForm):
     )
     temperature = forms.FloatField(
         label="Temperature",
-        min_value=0.001,
+        min_value=0,
         max_value=1000,
         initial=0.8,
         required=False,
-        help_text="Below 1 bolder towards the likely, above 1 more varied.",
+        help_text="Below 1 bolder towards the likely, above 1 more varied; 0 always takes the likeliest.",
     )
     top_k = forms.IntegerField(
         label="Top k", min_value=1, max_value=1000, required=False, help_text="Draw from the k likeliest tokens."

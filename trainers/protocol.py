@@ -16,6 +16,7 @@ Task = Literal[
     "language_modelling",
     "masked_language_modelling",
 ]
+LEAST_TEMPERATURE = 0.001  # divided by less, logits pass what numbers can hold
 
 
 class TrainerError(Exception):
@@ -104,3 +105,9 @@ class Predictor(Protocol):
 
     def predict_input(self, input_data: Any, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """As `predict`, for what a caller wrote: CSV rows, JSON, or a `Path` to a file. Raises TrainerError."""
+
+
+def temperature_of(parameters: Mapping[str, Any]) -> float:
+    """What an inference's logits are divided by: 1 if it does not say; near 0, the likeliest class only is left."""
+    asked = parameters.get("temperature")
+    return 1.0 if asked is None else max(float(asked), LEAST_TEMPERATURE)

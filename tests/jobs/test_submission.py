@@ -336,7 +336,7 @@ def test_each_image_of_a_list_is_looked_for(user, make_model):
         ({"top_k": True}, "top_k", "got true"),
         ({"temperature": "0.7"}, "temperature", "must be a number"),
         ({"temperature": True}, "temperature", "must be a number"),
-        ({"temperature": 0.0001}, "temperature", "of at least 0.001"),
+        ({"temperature": -0.0001}, "temperature", "of at least 0 "),
         ({"temperature": math.nan}, "temperature", "got NaN"),
         ({"confidence_threshold": "0.5"}, "confidence_threshold", "must be a number"),
         ({"confidence_threshold": 1.5}, "confidence_threshold", "at most 1"),

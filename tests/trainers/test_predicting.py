@@ -111,7 +111,7 @@ def test_a_regression_answers_numbers(iris):
         {"top_k": 3},
         {"confidence_threshold": 0.9},
         {"temperature": 2.5},
-        {"max_length": 100},
+        {"max_length": 100, "top_p": 0.5, "seed": 1, "stop": "x"},
         {"probability": True, "top_k": 3, "confidence_threshold": 0.9, "temperature": 2.5, "max_length": 100},
     ],
 )
@@ -126,6 +126,8 @@ def test_a_high_temperature_flattens_and_a_threshold_withholds_the_label(iris):
     plain, flat = (predictor.predict_input(row, {"temperature": t})[0] for t in (1.0, 50.0))
     assert flat["label"] == plain["label"]
     assert 1 / 3 <= flat["score"] < plain["score"]
+    sharp = predictor.predict_input(row, {"temperature": 0, "top_p": 0.5, "seed": 1})[0]
+    assert sharp == {"label": plain["label"], "score": pytest.approx(1)}
     withheld = predictor.predict_input(row, {"confidence_threshold": 0.999})[0]
     assert withheld == {"label": None, "score": plain["score"]}
 
@@ -137,13 +139,13 @@ def test_a_high_temperature_flattens_and_a_threshold_withholds_the_label(iris):
         ("random_forest", {"probability": "yes"}, "probability", "true or false"),
         ("random_forest", {"top_k": 0}, "top_k", "a whole number from 1 on"),
         ("random_forest", {"top_k": True}, "top_k", "got true"),
-        ("random_forest", {"temperature": 0}, "temperature", "from 0.001 to 1000"),
+        ("random_forest", {"temperature": -1}, "temperature", "from 0 to 1000"),
         ("random_forest", {"temperature": float("nan")}, "temperature", "got NaN"),
         ("random_forest", {"temperature": 10**400}, "temperature", "more than 400 digits"),
         ("random_forest", {"confidence_threshold": 1.5}, "confidence_threshold", "from 0 to 1"),
         ("regression", {"probabilty": True}, "probabilty", 'Did you mean "probability"?'),
         ("regression", {"top_k": 0}, "top_k", "a whole number from 1 on"),
-        ("regression", {"temperature": "hot"}, "temperature", "from 0.001 to 1000"),
+        ("regression", {"temperature": "hot"}, "temperature", "from 0 to 1000"),
         ("svm_plain", {"probability": True}, "probability", "trained without probabilities"),
     ],
 )

@@ -19,7 +19,7 @@ from trainers.deep.progress import END
 from trainers.huggingface import networks
 from trainers.huggingface.architectures import DROPOUTS, SPARE_POSITIONS, make_config
 from trainers.huggingface.bases import base_config, base_folder, base_tokenizer, sequence_length
-from trainers.protocol import ModelProblem, Reporter, Task, TrainResult
+from trainers.protocol import ModelProblem, Reporter, Task, TrainResult, temperature_of
 from trainers.text import tokens
 from trainers.text.classify import ClassificationWork, Reader, answer, sequences
 from trainers.text.inputs import texts_of
@@ -159,7 +159,7 @@ class TextClassifier:
             len(texts),
             self.compute,
             BATCH,
-            temperature=float(asked.get("temperature") or 1.0),
+            temperature=temperature_of(asked),
         )
         return [answer(self.classes, row, asked) for row in found]
 

@@ -17,7 +17,15 @@ from trainers.deep.progress import END
 from trainers.huggingface import networks
 from trainers.huggingface.architectures import SPARE_POSITIONS, Head, language_head, make_config
 from trainers.huggingface.bases import base_config, base_folder, base_tokenizer, sequence_length
-from trainers.protocol import ConfigProblem, DataProblem, ModelProblem, Reporter, Task, TrainResult
+from trainers.protocol import (
+    ConfigProblem,
+    DataProblem,
+    ModelProblem,
+    Reporter,
+    Task,
+    TrainResult,
+    temperature_of,
+)
 from trainers.text import tokens
 from trainers.text.generation import BATCH, Continuation, Sampling, cut, stops
 from trainers.text.inputs import texts_of
@@ -170,7 +178,7 @@ class ArchitectureGenerator:
         longest = max(map(len, rows))
         ids = torch.tensor([[self.end] * (longest - len(row)) + row for row in rows], device=self.compute.device)
         mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in rows], device=self.compute.device)
-        is_greedy = sampling.temperature <= 0
+        is_greedy = sampling.is_greedy
         drawing = {} if is_greedy else {"temperature": sampling.temperature, "top_p": sampling.top_p or 1.0}
         with torch.random.fork_rng(), torch.inference_mode(), self.compute.autocast():
             torch.manual_seed(torch.seed() if sampling.seed is None else sampling.seed + number)
@@ -240,7 +248,7 @@ class MaskFiller:
             raise DataProblem(f"Text {number} has {len(ids)} tokens; the model sees {self.length}. Give less of it.")
         with torch.inference_mode(), self.compute.autocast():
             logits = self.model(input_ids=torch.tensor([ids], device=self.compute.device)).logits[0, places]
-        shares = (logits.float().cpu() / float(asked.get("temperature") or 1.0)).softmax(dim=1)
+        shares = (logits.float().cpu() / temperature_of(asked)).softmax(dim=1)
         best = shares.topk(min(int(asked.get("top_k") or TOP_FILLS), shares.shape[1]), dim=1)
         filled = list(ids)
         fills = []

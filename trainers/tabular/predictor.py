@@ -11,12 +11,13 @@ import numpy.typing as npt
 import polars as pl
 
 from trainers.configs.checks import shown
-from trainers.protocol import ConfigProblem, ModelProblem, Task
+from trainers.protocol import ConfigProblem, ModelProblem, Task, temperature_of
 from trainers.tabular.encoder import Encoder, Matrix
 from trainers.tabular.inputs import parse_rows
 from trainers.tabular.kinds import Column
 
-PARAMETERS = ("probability", "top_k", "confidence_threshold", "temperature", "max_length")
+OF_TEXTS = ("max_length", "top_p", "seed", "stop")  # every model takes them; they mean nothing here
+PARAMETERS = ("probability", "top_k", "confidence_threshold", "temperature", *OF_TEXTS)
 TINY = 1e-300  # keeps the logarithm of a probability of 0 finite
 
 
@@ -142,17 +143,17 @@ class TabularPredictor:
             number = isinstance(value, (int, float)) and not isinstance(value, bool) and _is_finite(value)
             if name == "probability":
                 check(name, isinstance(value, bool), "true or false")
-            elif name in ("top_k", "max_length"):
+            elif name == "top_k":
                 check(name, number and isinstance(value, int) and 1 <= value <= 1_000_000, "a whole number from 1 on")
             elif name == "confidence_threshold":
                 check(name, number and 0 <= value <= 1, "a number from 0 to 1")
             elif name == "temperature":
-                check(name, number and 1e-3 <= value <= 1e3, "a number from 0.001 to 1000")
+                check(name, number and 0 <= value <= 1e3, "a number from 0 to 1000")
         if problems:
             first, sentences = next(iter(problems.items()))
             raise ConfigProblem(f"{first} {sentences[0]}", details=problems)
-        given.pop("max_length", None)  # of texts; a table has none
-        return Asked(**given)
+        given["temperature"] = temperature_of(given)
+        return Asked(**{name: value for name, value in given.items() if name not in OF_TEXTS})
 
 
 def _is_finite(value: int | float) -> bool:

@@ -9,6 +9,7 @@ from tokenizers import Tokenizer
 from torch import nn
 
 from trainers.deep.device import Compute
+from trainers.protocol import LEAST_TEMPERATURE
 from trainers.text.cache import Cache
 
 NEW_TOKENS = 100  # where max_length does not say
@@ -20,7 +21,7 @@ Finish = Literal["end", "stop", "length"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are drawn. A temperature of 0 always takes the likeliest."""
+    """How tokens are drawn."""
 
     tokens: int = NEW_TOKENS  # at most
     temperature: float = 1.0
@@ -42,6 +43,11 @@ class Sampling:
             seed=parameters.get("seed"),
             stop=(stop,) if isinstance(stop, str) else tuple(stop),
         )
+
+    @property
+    def is_greedy(self) -> bool:
+        """Is the likeliest token always taken?"""
+        return self.temperature < LEAST_TEMPERATURE
 
 
 @dataclass
@@ -170,7 +176,7 @@ def _logits(model: nn.Module, tokens: torch.Tensor, cache: Cache, compute: Compu
 def drawn(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     """One token by its logits (vocabulary,): cut to `top_k`, then to the likeliest that make up `top_p`
     (Holtzman et al. 2020), then drawn at `temperature`."""
-    if sampling.temperature <= 0:
+    if sampling.is_greedy:
         return int(logits.argmax())
     values, places = (logits / sampling.temperature).sort(descending=True)
     shares = values[: sampling.top_k or len(values)].softmax(dim=0)

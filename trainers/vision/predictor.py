@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from trainers.protocol import DataProblem, Task
+from trainers.protocol import DataProblem, Task, temperature_of
 from trainers.vision.pixels import Unreadable, decode, side_kept
 from trainers.vision.sources import unlabelled
 from trainers.vision.trees import MAX_IMAGE_BYTES
@@ -61,7 +61,7 @@ class ImagePredictor:
             raise DataProblem(f"{image.name} is no image that can be read.", details={"image": image.name}) from error
 
     def _probabilities(self, pixels: np.ndarray, asked: Mapping[str, Any]) -> np.ndarray:
-        scaled = self.logits(pixels).astype(np.float64) / float(asked.get("temperature") or 1.0)
+        scaled = self.logits(pixels).astype(np.float64) / temperature_of(asked)
         powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
 

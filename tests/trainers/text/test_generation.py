@@ -135,6 +135,7 @@ def test_draws_are_cut_as_asked() -> None:
     assert seen(top_p=0.85) == {1, 2}
     assert seen(temperature=0) == {1}
     assert seen(temperature=0.05) == {1}
+    assert seen(temperature=1e-300) == {1}
 
 
 def test_turning_keeps_lengths_and_depends_on_distance_only() -> None:
