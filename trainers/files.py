@@ -1,12 +1,23 @@
-"""Files that are whole or not there: written beside their place, flushed to the disk, then renamed."""
+"""Files that are whole or not there: written beside their place, flushed to the disk, then renamed.
+
+And what is raised where a zip is not.
+"""
 
 import json
+import lzma
 import os
 import shutil
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# What a damaged, encrypted or exotic zip makes of itself.
+BROKEN_ZIP = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError, RuntimeError, OSError,
+)  # fmt: skip
 _DRAFT = ".tmp"  # who copies checkpoints leaves these out
 _REPLACED = ".old"  # a generation whose number is written once more, until the new one is in its place
 

@@ -7,9 +7,10 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import PanicException, PolarsError
 
 from trainers import records
+from trainers.files import BROKEN_ZIP
 from trainers.protocol import DataProblem, Reporter
 
 PLAIN = {".txt", ".text", ".md", ".rst", ""}
@@ -107,7 +108,7 @@ def _zipped(path: Path) -> Iterator[tuple[str, bytes]]:
                 if len(content) > MAX_FILE_BYTES:
                     raise DataProblem(f'"{name}" is longer than {MAX_FILE_BYTES} bytes.')
                 yield name.as_posix(), content
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except BROKEN_ZIP as error:
         raise DataProblem(f'"{path.name}" is no whole zip file: {error}') from error
 
 
@@ -163,8 +164,8 @@ def read_table(name: str, content: bytes, warn: Warn) -> pl.DataFrame:
         if suffix in records.SUFFIXES:
             return records.read_frame(text, f'"{name}"')[0]
         return pl.read_csv(io.BytesIO(text.encode()), separator=_separator(text), infer_schema=False)
-    except (PolarsError, OSError) as error:
-        said = str(error).splitlines()[0][:300]
+    except (PolarsError, PanicException, OSError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0][:300]
         if "more fields than" in said:
             said = "a row has more fields than the header. Texts that hold commas or line ends must stand in quotes."
         raise DataProblem(f'"{name}" cannot be read as a table: {said}') from error

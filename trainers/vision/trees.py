@@ -1,14 +1,13 @@
 """Files below a folder or in a zip, read where they lie: nothing is unpacked, and no name leads out."""
 
-import lzma
 import os
 import struct
 import zipfile
-import zlib
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from trainers.files import BROKEN_ZIP
 from trainers.protocol import DataProblem
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
@@ -16,10 +15,6 @@ MAX_FILES = 5_000_000
 MAX_DIRECTORY_BYTES = 512 * 1024 * 1024  # a zip's list of its files, which lies in memory some times over
 _END, _END_64, _LOCATOR_64 = b"PK\5\6", b"PK\6\6", b"PK\6\7"
 _LONGEST_END = 22 + 65_535  # the record and its comment
-# What a damaged, encrypted or exotic zip makes of itself.
-_BROKEN_ZIP = (
-    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, ValueError, RuntimeError, OSError,
-)  # fmt: skip
 
 
 class Folder:
@@ -82,7 +77,7 @@ class Archive:
         with self.open(name) as file:
             try:
                 return bounded(file, name, limit or MAX_IMAGE_BYTES)
-            except _BROKEN_ZIP as error:
+            except BROKEN_ZIP as error:
                 raise OSError(f"{name}: {error}") from error
 
     def open(self, name: str) -> IO[bytes]:
@@ -92,7 +87,7 @@ class Archive:
             raise FileNotFoundError(name)
         try:
             return self._zip().open(info)
-        except _BROKEN_ZIP as error:
+        except BROKEN_ZIP as error:
             raise OSError(f"{name}: {error}") from error
 
     def _zip(self) -> zipfile.ZipFile:
@@ -100,7 +95,7 @@ class Archive:
         if self._open is None or self._open[0] != os.getpid():
             try:
                 self._open = os.getpid(), zipfile.ZipFile(self.path)
-            except _BROKEN_ZIP as error:
+            except BROKEN_ZIP as error:
                 raise DataProblem(f'"{self.path.name}" is no whole zip file: {error}') from error
         return self._open[1]
 

@@ -89,6 +89,19 @@ def test_a_zip_of_files(tmp_path: Path, recorder: Recorder) -> None:
     assert documents(tmp_path / "a.zip", recorder) == ["one", "two", "three"]
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_is_damaged_inside_is_said_in_words(tmp_path: Path, recorder: Recorder, method: int) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("a.txt", " ".join(map(str, range(500))))
+        place = archive.getinfo("a.txt").header_offset + 30 + len("a.txt")
+    content = bytearray(path.read_bytes())
+    content[place + 20 : place + 60] = bytes(40)
+    path.write_bytes(content)
+    with pytest.raises(DataProblem, match="no whole zip"):
+        documents(path, recorder)
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [
