@@ -1,7 +1,9 @@
 """Classes and parts of labelled examples, the same for images and texts. numpy only."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -13,6 +15,11 @@ PARTS = {
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     "test": "test",
 }
+
+
+def part_of_file(name: str) -> str:
+    """The part that a file's name begins with, or "": train.csv, validation-00000-of-00001.parquet."""
+    return PARTS.get(re.split(r"[-_.]", PurePosixPath(name).name.lower())[0], "")
 
 
 def in_order(labels: Sequence[str], *, num_classes: int | None, unit: str, reporter: Reporter) -> list[str]:

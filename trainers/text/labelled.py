@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from trainers.configs.huggingface import TransformersConfig
-from trainers.deep.classes import PARTS, in_order, split
+from trainers.deep.classes import PARTS, in_order, part_of_file, split
 from trainers.protocol import DataProblem, Reporter
 from trainers.text import corpus
 
@@ -126,7 +126,7 @@ def _add_table(
     if part is not None and part not in (text, label):
         parts = [PARTS.get(each.strip().lower(), "") for each in corpus.strings(table[part])]
     else:  # a file of each part: train.csv, test.csv
-        parts = [PARTS.get(PurePosixPath(name).stem.lower(), "")] * len(table)
+        parts = [part_of_file(name)] * len(table)
     found.add(corpus.strings(table[text]), [each.strip() for each in corpus.strings(table[label])], parts)
 
 

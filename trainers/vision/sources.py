@@ -17,7 +17,7 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
-from trainers.deep.classes import PARTS
+from trainers.deep.classes import PARTS, part_of_file
 from trainers.protocol import DataProblem
 from trainers.tabular.read import sniff_delimiter
 from trainers.vision.trees import MAX_IMAGE_BYTES, Archive, Folder, Tree, bounded
@@ -123,7 +123,7 @@ def _in_tree(tree: Tree, columns: Columns) -> Examples:
         return _idx(tree, idx)
     tables = [name for name in names if _suffix(name) in TABLES]
     if tables:
-        if len(tables) > 1 and not all(_part_of(name) for name in tables):
+        if len(tables) > 1 and not all(part_of_file(name) for name in tables):
             raise DataProblem(
                 f"There are several tables ({', '.join(tables[:5])}): leave the one that names the images, or call "
                 "them train.csv, val.csv and test.csv."
@@ -156,11 +156,6 @@ def in_class_folders(images: Sequence[str]) -> tuple[list[str], list[str]]:
     return classes, parts_of if has_parts else [""] * len(images)
 
 
-def _part_of(name: str) -> str:
-    """The part that a file's name begins with: train.csv, validation-00000-of-00001.parquet."""
-    return PARTS.get(re.split(r"[-_.]", PurePosixPath(name).name.lower())[0], "")
-
-
 # --- Tables ----------------------------------------------------------------------------------------------------------
 def _tables(names: Sequence[str], tree: Tree, columns: Columns) -> Examples:
     """Tables of paths (in the folder that the table lies in) and labels; of several, each is a part of the data."""
@@ -179,7 +174,7 @@ def _tables(names: Sequence[str], tree: Tree, columns: Columns) -> Examples:
             labels.append(label.strip())
         part = next((each for each in table.columns if each.lower() in _PART_NAMES), None)
         if len(names) > 1:
-            parts += [_part_of(name)] * len(table)
+            parts += [part_of_file(name)] * len(table)
         else:
             parts += [PARTS.get(str(each).strip().lower(), "") for each in table[part]] if part else [""] * len(table)
     return Examples(files, labels, parts, lambda number: tree.read(files[number]))
@@ -221,7 +216,7 @@ def _parquet(paths: Sequence[Path], columns: Columns) -> Examples:
     """Images and labels; the parts are told by the files' names."""
     names, read, labels = _parquet_images(paths, columns, with_labels=True)
     lengths = [pl.scan_parquet(path, glob=False).select(pl.len()).collect().item() for path in paths]
-    parts = [part for path, length in zip(paths, lengths, strict=True) for part in [_part_of(path.name)] * length]
+    parts = [part for path, length in zip(paths, lengths, strict=True) for part in [part_of_file(path.name)] * length]
     return Examples(names, labels, parts if all(parts) else [""] * len(parts), read)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.trainers.conftest import Recorder
-from trainers.deep.classes import class_weights, in_order, split
+from trainers.deep.classes import class_weights, in_order, part_of_file, split
 from trainers.protocol import ConfigProblem, DataProblem
 
 LABELS = np.array([0] * 8 + [1] * 4)
@@ -81,3 +81,18 @@ def test_classes_that_cannot_be_told_apart_are_refused(recorder: Recorder) -> No
 def test_each_class_weighs_the_same_and_an_unseen_one_nothing() -> None:
     weights = class_weights(LABELS, 3)
     assert (weights[LABELS][LABELS == 0].sum(), weights[LABELS][LABELS == 1].sum(), weights[2]) == (6, 6, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("train.csv", "train"),
+        ("a/Validation-00000-of-00001.parquet", "val"),
+        ("test_1.jsonl", "test"),
+        ("trainers.csv", ""),
+        ("test/a.csv", ""),
+        ("", ""),
+    ],
+)
+def test_the_beginning_of_a_files_name_says_its_part(name: str, part: str) -> None:
+    assert part_of_file(name) == part

@@ -74,7 +74,7 @@ def test_a_folder_of_class_folders_in_parts(tmp_path: Path, recorder: Recorder) 
 
 def test_tables_of_each_part_in_a_zip(tmp_path: Path, recorder: Recorder) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("train.csv", "text,label\na,1\nb,0\n")
+        archive.writestr("train-00000-of-00001.csv", "text,label\na,1\nb,0\n")
         archive.writestr("test.csv", "text,label\nc,1\n")
     found = find(tmp_path / "a.zip", recorder)
     assert dict(zip(found.texts, found.parts, strict=True)) == {"a": "train", "b": "train", "c": "test"}
