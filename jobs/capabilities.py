@@ -28,8 +28,14 @@ PROBE_SECONDS = 120
 # What a result calls a framework -> its packages (module, distribution). All must be there; the first has the version.
 PACKAGES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "sklearn": (("sklearn", "scikit-learn"), ("skops", "skops")),
-    "pytorch": (("torch", "torch"),),
-    "tensorflow": (("keras", "keras"),),
+    "pytorch": (
+        ("torch", "torch"),
+        ("transformers", "transformers"),
+        ("tokenizers", "tokenizers"),
+        ("safetensors", "safetensors"),
+        ("PIL", "pillow"),
+    ),
+    "tensorflow": (("keras", "keras"), ("h5py", "h5py"), ("safetensors", "safetensors"), ("PIL", "pillow")),
 }
 # … and one of these modules: Keras computes with another library.
 BACKENDS: Mapping[str, tuple[str, ...]] = {"tensorflow": ("torch", "tensorflow")}

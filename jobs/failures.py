@@ -31,8 +31,11 @@ _MEMORY_WORDS = re.compile(
 _KILLED_WORDS = re.compile(r"killed by signal: Killed|exited unexpectedly|terminated abruptly|SIGKILL")
 _LESS = "use less data, smaller batches or a smaller model."
 _LOOKED_AT = 2_000  # characters of what an exception says
+_TOLD = 300  # … of those that a user is told
 # Exit status of a child whose trainer stopped early, as it was asked to (EX_TEMPFAIL).
 EXIT_STOPPED = 75
+# … of a child whose job was lost for what this worker lacks (EX_UNAVAILABLE).
+EXIT_LACKING = 69
 # … of a child that could not write down its end: an outage that lasted, or a bug in the runner itself (EX_SOFTWARE).
 EXIT_BROKEN = 70
 _SIGNAL_WORDS = {
@@ -46,9 +49,13 @@ _SIGNAL_WORDS = {
 
 @dataclass(frozen=True)
 class Lost:
-    """The attempt was lost with its infrastructure, in words: the job is tried again."""
+    """The attempt was lost with its infrastructure, in words: the job is tried again.
+
+    `elsewhere`: this worker would lose it again, for what it lacks; another one may have that.
+    """
 
     reason: str
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +83,9 @@ def of_exception(error: BaseException, *, what: str, oom_killed: bool = False) -
             "free some space there, then run the job again.",
             Job.ErrorKind.INFRASTRUCTURE,
         )
+    if lacking := _lacking(error):
+        logger.error("%s ended for what this worker lacks", what.capitalize(), exc_info=error)
+        return Lost(f"the worker on {os.uname().nodename} {lacking}", elsewhere=True)
     # A model that could not be loaded for want of memory looks damaged to who loads it.
     if isinstance(error, TrainerError) and not (isinstance(error, ModelProblem) and is_out_of_memory(error)):
         return Failure(error.message, Job.ErrorKind.OWN, json_safe(error.details))
@@ -169,6 +179,22 @@ def json_safe(value: Any) -> Any:
 def printable(text: str) -> str:
     """Without what a database's text cannot hold: NUL, and halves of surrogate pairs."""
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+def _lacking(error: BaseException) -> str:
+    """What the failed import of a package says of the worker; "" for any other error.
+
+    A trainer may have told it in words of its own: libraries import others only when they need them.
+    """
+    failed = next((each for each in (error, error.__cause__) if isinstance(each, ImportError)), None)
+    if failed is None or is_out_of_memory(failed):
+        return ""
+    if isinstance(failed, ModuleNotFoundError) and failed.name:
+        return f"lacks the Python package {failed.name}; install it there"
+    # Of a broken package an ImportError may say where on the machine it lies, which is not for users.
+    said = next((line.strip() for line in _text(failed).splitlines() if line.strip()), "")
+    told = f": {said[:_TOLD]}" if said and "/" not in said else ""
+    return f"cannot import what it needs{told}; its log has the particulars"
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

@@ -105,6 +105,8 @@ class InferenceServer(QueueWorker):
 
     def _fail(self, attempt: Attempt, job: Job, error: Exception) -> None:
         end = failures.of_exception(error, what=WHAT)
+        if isinstance(end, Lost) and end.elsewhere:
+            self.pass_over(job)
 
         def record() -> None:
             try:

@@ -5,11 +5,12 @@ zombie (a worker that was declared dead but still runs) changes no row, learns s
 Rows are locked in one order everywhere: job, attempt, run.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, connection, transaction
@@ -68,8 +69,10 @@ def database_now() -> datetime:
         return cursor.fetchone()[0]
 
 
-def claim_next(*, queue_names: Sequence[str], worker: Worker) -> Attempt | None:
+def claim_next(*, queue_names: Sequence[str], worker: Worker, passing_over: Collection[UUID] = ()) -> Attempt | None:
     """Claim the best pending job of these queues for `worker`; None when there is none. Begins a new attempt.
+
+    `passing_over`: jobs that are left to other workers.
 
     Of its `job` only what the worker needs is loaded, as it was before.
 
@@ -77,7 +80,7 @@ def claim_next(*, queue_names: Sequence[str], worker: Worker) -> Attempt | None:
         WorkerForgotten: nothing was claimed.
     """
     for _ in range(CLAIM_ROUNDS):
-        candidates = next_pending(queue_names, gpus=worker.gpus)
+        candidates = [job for job in next_pending(queue_names, gpus=worker.gpus) if job.pk not in passing_over]
         for candidate in candidates:
             try:
                 attempt = _claim(candidate, worker)

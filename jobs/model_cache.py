@@ -4,7 +4,6 @@ import importlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -47,6 +46,7 @@ class ModelCache:
 
         Raises:
             NotFound: its files are gone.
+            ImportError: its framework is missing here, or broken.
             ModelProblem: they are damaged.
         """
         if model.public_id not in self._loaded:
@@ -89,5 +89,16 @@ def cache_bytes(configured: int, memory_bytes: int) -> int:
 
 
 def _import_trainer(model: TrainedModel) -> None:
-    with suppress(TrainerError):  # of no known type: loading says so
-        importlib.import_module(registry.get(model.model_type).module)
+    """Raises ImportError, whatever a broken installation raises."""
+    try:
+        module = registry.get(model.model_type).module
+    except TrainerError:
+        return  # of no known type: loading says so
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise ImportError("the framework of the model is broken", name=module) from error

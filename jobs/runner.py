@@ -18,7 +18,7 @@ from automl_site.logs import show_stacks
 from datasets_app import paths
 from datasets_app.storage import get_storage
 from jobs import failures, lifecycle, processes, workspace
-from jobs.failures import EXIT_STOPPED, Lost, json_safe
+from jobs.failures import EXIT_LACKING, EXIT_STOPPED, Lost, json_safe
 from jobs.models import Attempt, Job, JobStatus, TrainedModel
 from jobs.outages import PATIENCE, until_recorded, until_stored
 from jobs.reporter import DatabaseReporter, StopFlag
@@ -38,8 +38,9 @@ def run_attempt(attempt: Attempt, job: Job, stop: StopFlag) -> int:
 
     `job` comes with its owner and run.
 
-    0: the job has ended, or the claim on it was lost. EXIT_STOPPED: the trainer stopped as it was asked to; what that
-    means the parent knows, who asked.
+    0: the job has ended, or the claim on it was lost. EXIT_LACKING: this worker lacks something that it needs, and
+    another may have it. EXIT_STOPPED: the trainer stopped as it was asked to; what that means the parent knows, who
+    asked.
     """
     _stop_on_sigterm(stop)
     with ExitStack() as output:
@@ -73,7 +74,7 @@ def _run(attempt: Attempt, job: Job, stop: StopFlag, output: ExitStack) -> int:
         return 0
     except BaseException as error:  # noqa: BLE001  (whatever ends it, the job must be told)
         _no_more_interruptions()
-        _fail(attempt, job, error, reporter, oom_killed=processes.oom_kills() > oom_kills)
+        return _fail(attempt, job, error, reporter, oom_killed=processes.oom_kills() > oom_kills)
     finally:
         if reporter is not None:
             reporter.close()  # where the claim was lost its thread still waits, to end the process if nothing else does
@@ -208,7 +209,8 @@ def _trained_model(job: Job, result: TrainResult) -> TrainedModel:
 
 def _fail(
     attempt: Attempt, job: Job, error: BaseException, reporter: DatabaseReporter | None, *, oom_killed: bool
-) -> None:
+) -> int:
+    """Write down the end, and return the exit status that tells the parent of it."""
     end = failures.of_exception(error, what=WHAT, oom_killed=oom_killed)
     if is_disk_full(error):
         # The database may lie on the same disk: what is half written makes room for the end that follows.
@@ -222,6 +224,7 @@ def _fail(
         else:
             failure = end
             until_recorded(lambda: lifecycle.fail(attempt=attempt, job=job, failure=failure), what="the failure")
+    return EXIT_LACKING if isinstance(end, Lost) and end.elsewhere else 0
 
 
 def _write_rest(attempt: Attempt, job: Job, reporter: DatabaseReporter, *, patience: float) -> None:

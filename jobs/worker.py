@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from uuid import UUID
 
 import redis
 import rq
@@ -21,6 +22,7 @@ from rq.serializers import JSONSerializer
 from rq.worker import WorkerStatus
 
 from jobs import lifecycle, processes, queue, runner, workspace
+from jobs.failures import EXIT_LACKING
 from jobs.layout import LIGHT
 from jobs.models import Attempt, Job, Worker
 from jobs.outages import FIRST_PAUSE, OUTAGE, forget_connection
@@ -38,6 +40,7 @@ WAIT_SECONDS = 1  # for a wake-up, at a time
 REDIS_PAUSE = 1.0  # between two tries to reach an absent Redis
 SHOWN_EVERY = 20.0  # seconds between two renewals of what django-rq's pages show
 SHOWN_FOR = 120  # seconds after which Redis forgets a silent worker
+PASSED_OVER_SECONDS = 10.0  # in which other workers, which may be busy, can try a job that this one lacks something for
 FIRST_LOOK = 0.25  # seconds after a fork; short jobs are over by then
 
 
@@ -90,6 +93,7 @@ class QueueWorker(rq.Worker):
         self._redis_away = False
         self._show_at = 0.0
         self._look_at = 0.0
+        self._passed_over: dict[UUID, float] = {}  # jobs that others are to try first, and until when
 
     @property
     def connection_timeout(self) -> int:
@@ -141,12 +145,18 @@ class QueueWorker(rq.Worker):
         names = self.ready_for(queue_names)
         if not names or self.signals.requested:
             return False
-        attempt = lifecycle.claim_next(queue_names=names, worker=self.worker)
+        now = time.monotonic()
+        self._passed_over = {pk: until for pk, until in self._passed_over.items() if until > now}
+        attempt = lifecycle.claim_next(queue_names=names, worker=self.worker, passing_over=self._passed_over)
         if attempt is None:
             return False
         logger.info("Job %s: attempt %d begins", attempt.job_id, attempt.number)
         self.execute(attempt)
         return True
+
+    def pass_over(self, job: Job) -> None:
+        """Leave a job, which this worker lacks something for, to the others for a time: they may have it."""
+        self._passed_over[job.pk] = time.monotonic() + PASSED_OVER_SECONDS
 
     def _next_wake_up(self) -> str | None:
         """Wait for an entry and take it: the name of its queue. None when there was none, or Redis is away."""
@@ -269,6 +279,8 @@ class TrainingWorker(QueueWorker):
         if horse.has_finished:
             workspace.remove(job.pk)
         elif horse.ended is not None:
+            if horse.ended.exit_code == EXIT_LACKING:
+                self.pass_over(job)
             conclude(attempt, job, horse.ended, horse.stop.reason, what=runner.WHAT, signals=self.signals)
         else:
             raise AssertionError("supervision ended before the attempt")

@@ -39,6 +39,13 @@ def test_a_framework_is_there_when_all_its_packages_are(monkeypatch):
     assert probe()["frameworks"] == {"whole": metadata.version("polars")}
 
 
+@pytest.mark.parametrize("missing", ["transformers", "tokenizers", "safetensors", "PIL"])
+def test_a_machine_without_what_some_network_needs_serves_none(monkeypatch, missing):
+    monkeypatch.setattr(capabilities, "_is_there", lambda module: module != missing)
+    monkeypatch.setattr(capabilities, "_devices", list)
+    assert "pytorch" not in probe()["frameworks"]
+
+
 @pytest.fixture
 def driver(monkeypatch):
     """There is a driver for GPUs, and none of its GPUs is hidden."""

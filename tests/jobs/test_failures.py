@@ -74,6 +74,30 @@ def test_what_the_platform_lacks_for_a_while_is_tried_again(error):
     assert of_exception(error, what=WHAT) == Lost(error.message)
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ModuleNotFoundError("No module named 'tiktoken'", name="tiktoken"), "lacks the Python package tiktoken;"),
+        (
+            ImportError("\nT5Tokenizer requires the SentencePiece library.\nSee"),
+            "T5Tokenizer requires the SentencePiece",
+        ),
+        (
+            ImportError("cannot import name 'x' from 'torch' (/secret/torch.py)", path="/secret/torch.py"),
+            "cannot import what it needs; its log has the particulars",
+        ),
+        (raised_from(ImportError("no mamba_ssm"), ConfigProblem("The model cannot be built.")), "no mamba_ssm"),
+    ],
+    ids=["missing", "told by a library", "broken", "told by a trainer"],
+)
+def test_what_a_worker_lacks_is_tried_elsewhere_and_told_without_its_paths(error, said, caplog):
+    end = of_exception(error, what=WHAT)
+    assert isinstance(end, Lost) and end.elsewhere
+    assert end.reason.startswith(f"the worker on {os.uname().nodename} ") and said in end.reason
+    assert "/secret" not in end.reason
+    assert "The training ended for what this worker lacks" in caplog.text
+
+
 def test_a_full_disk_is_named_however_deep_it_lies():
     try:
         try:

@@ -1,6 +1,7 @@
 """The warm inference process: loaded models, one job after the other, and failures that end the job, not the server."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from automl_site.errors import NotFound, StorageError
 from datasets_app.storage import FolderStorage, get_storage
 from jobs import inference as inference_module
 from jobs import lifecycle, model_cache
+from jobs import worker as worker_module
 from jobs.model_cache import ModelCache, cache_bytes
 from jobs.models import Attempt, Job, TrainedModel, Worker
 from jobs.services.submission import inference_submit
@@ -164,6 +166,22 @@ def test_after_any_failure_the_server_goes_on(make_model, answer, predicting, us
     assert ask().status == "failed"
     predicting(lambda data, parameters: [{"label": "x"}])
     assert ask().status == "completed"
+
+
+def test_a_model_whose_framework_is_broken_here_is_left_to_other_workers_for_a_time(
+    inference, server, answer, monkeypatch, tmp_path
+):
+    (tmp_path / "broken_trainer_of_the_tests.py").write_text("raise OSError('libtorch_cpu.so: invalid ELF header')")
+    monkeypatch.syspath_prepend(tmp_path)
+    broken = replace(registry.TRAINERS["noop"], module="broken_trainer_of_the_tests")
+    monkeypatch.setitem(registry.TRAINERS, "noop", broken)
+    monkeypatch.setattr(worker_module, "PASSED_OVER_SECONDS", 0.0)
+    for number in (1, 2):
+        job = answer(inference)
+        assert (job.status, job.lost_attempts) == ("pending", number)
+    job = answer(inference)
+    assert (job.status, job.error_kind) == ("failed", "infrastructure")
+    assert "Given up after 3 attempts" in job.error and "the framework of the model is broken" in job.error
 
 
 def test_where_the_storage_is_away_the_job_waits_for_another_try(inference, answer, predicting):

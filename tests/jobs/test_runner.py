@@ -13,7 +13,7 @@ from datasets_app.services import dataset_upload
 from datasets_app.storage import FolderStorage, get_storage
 from datasets_app.storage.base import StagedFolder
 from jobs import lifecycle
-from jobs.failures import EXIT_STOPPED
+from jobs.failures import EXIT_LACKING, EXIT_STOPPED
 from jobs.models import Attempt, TrainedModel
 from jobs.reporter import StopFlag
 from jobs.workspace import workspace
@@ -86,6 +86,13 @@ def test_an_unforeseen_error_is_told_by_an_id_and_shows_no_insides(training, run
     assert error_id in caplog.text and "hunter2" in caplog.text  # the operator finds it
     told = [job.error, str(job.error_details), Run.objects.get(pk=job.run_id).status_reason, str(log_of(job))]
     assert not any("hunter2" in text or "Traceback" in text or str(settings.DATA_DIR) in text for text in told)
+
+
+def test_what_the_worker_lacks_costs_an_attempt_and_the_process_says_so(training, run, monkeypatch):
+    monkeypatch.setattr(noop, "train", raising(ModuleNotFoundError("No module named 'tiktoken'", name="tiktoken")))
+    status, job = run(training)
+    assert (status, job.status, job.lost_attempts) == (EXIT_LACKING, "pending", 1)
+    assert "lacks the Python package tiktoken; install it there. The job is queued again." in log_of(job)[-1][1]
 
 
 def test_a_failure_in_odd_words_is_the_jobs_all_the_same(training, run, monkeypatch):

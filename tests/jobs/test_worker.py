@@ -12,7 +12,7 @@ from django.db import OperationalError
 
 from jobs import lifecycle, queue, supervision
 from jobs import worker as worker_module
-from jobs.failures import EXIT_STOPPED, Ended
+from jobs.failures import EXIT_LACKING, EXIT_STOPPED, Ended
 from jobs.models import Attempt, Job, Worker
 from jobs.registration import Registration
 from jobs.reporter import StopFlag
@@ -93,6 +93,54 @@ def test_without_any_wake_up_pending_jobs_are_found_all_the_same(make_finisher, 
     here = make_finisher(enough=3)
     here.work()
     assert here.done == jobs
+
+
+def test_a_job_that_this_worker_lacks_something_for_is_left_to_the_others_for_a_time(
+    make_finisher, submit, monkeypatch
+):
+    here = make_finisher(enough=1)
+    first, second = submit(), submit()
+    here.pass_over(first)
+    here.work()
+    assert here.done == [second.pk]
+    assert lifecycle.claim_next(queue_names=["sklearn"], worker=here.worker, passing_over=[first.pk]) is None
+    monkeypatch.setattr(worker_module, "PASSED_OVER_SECONDS", 0.0)
+    here.pass_over(first)
+    here.enough, here.signals.requested = 2, False
+    here.work()
+    assert here.done == [second.pk, first.pk]
+
+
+class LackingHorse:
+    """A work-horse whose job is queued again, since its worker lacks something."""
+
+    ended = Ended(status=EXIT_LACKING << 8)
+    has_finished = False
+
+    def __init__(self, guard):
+        self.stop = StopFlag()
+
+    def begin(self, attempt):
+        assert lifecycle.lose(attempt=attempt, job=attempt.job, reason="the worker lacks the package x")
+
+    def wait(self, seconds, signals):
+        return True
+
+    def may_go_on(self):
+        return False
+
+    def kill_left_over(self, *, spare_itself): ...
+
+    def kill(self): ...
+
+
+def test_a_training_that_lacked_something_here_waits_for_others(redis_client, training, monkeypatch):
+    monkeypatch.setattr(worker_module, "WorkHorse", LackingHorse)
+    registration = Registration(kind="training", queues=["sklearn"], capabilities={})
+    here = TrainingWorker(registration=registration, signals=Signals(), guard=None)
+    assert here._run_next(["sklearn"]) and not here._run_next(["sklearn"])
+    training.refresh_from_db()
+    assert (training.status, training.attempt, training.lost_attempts) == ("pending", 1, 1)
 
 
 def test_an_absent_redis_is_said_once_and_not_hurried(make_finisher, settings, caplog):
