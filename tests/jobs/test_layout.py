@@ -1,10 +1,12 @@
 """Which worker processes a machine gets, and which queues each of them serves."""
 
+import os
+
 import pytest
 from django.core.management.base import CommandError
 
 from jobs.layout import Lane, lanes
-from jobs.management.commands.worker import EXIT_NOTHING_TO_SERVE, _queues
+from jobs.management.commands.worker import EXIT_NOTHING_TO_SERVE, SPINS, _queues, _share_cores
 
 ALL = {"sklearn": "1.9.1", "pytorch": "2.13.0", "tensorflow": "3.15.1"}
 CPU_NETWORKS = ("pytorch-2.1", "pytorch-2.0")
@@ -104,3 +106,12 @@ def test_a_worker_with_nothing_to_serve_says_what_is_missing_and_is_not_started_
     with pytest.raises(CommandError, match=words) as refused:
         _queues(found, kind="training", wanted=wanted, owns_gpus=owns_gpus)
     assert refused.value.returncode == EXIT_NOTHING_TO_SERVE
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"), [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)]
+)
+def test_a_workers_threads_wait_for_each_other_asleep_unless_the_operator_says_otherwise(monkeypatch, given, spins):
+    monkeypatch.setattr(os, "environ", dict(given))
+    _share_cores()
+    assert os.environ.get("GOMP_SPINCOUNT") == spins

@@ -24,6 +24,7 @@ from jobs.worker import NothingToServe, TrainingWorker, import_trainers
 
 # The supervisor need not start this command again: another try would end the same way (EX_CONFIG).
 EXIT_NOTHING_TO_SERVE = 78
+SPINS = "1000"  # what libgomp itself takes where it knows that there are more threads than cores
 
 
 class Command(BaseCommand):
@@ -43,6 +44,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         processes.adopt_orphans()
+        _share_cores()
         kind = options["kind"]
         wanted = [name.strip() for name in options["queues"].split(",") if name.strip()]
         if unknown := [name for name in wanted if name not in QUEUES]:
@@ -79,6 +81,16 @@ class Command(BaseCommand):
                 registration.stopped()
             guard.stop()
         exit_now()
+
+
+def _share_cores() -> None:
+    """Let threads that wait for each other sleep soon. To be called before any framework is imported.
+
+    OpenMP's turn round and round for about a millisecond at the end of every operation on tensors. Beside another
+    process on the same cores, as inference is beside a training, that takes many times the processor's time.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def _show_gpus(own: str) -> None:
