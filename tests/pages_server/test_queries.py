@@ -50,26 +50,6 @@ def all_kinds(things: Things, count: int) -> None:
         worker(f"worker-{number}")
 
 
-def training_page(things: Things, count: int) -> str:
-    all_kinds(things, count)
-    return f"/ui/jobs/{things.running().pk}/"
-
-
-def inference_page(things: Things, count: int) -> str:
-    all_kinds(things, count)
-    return f"/ui/jobs/{things.prediction().pk}/"
-
-
-def model_page(things: Things, count: int) -> str:
-    all_kinds(things, count)
-    return f"/ui/models/{things.model().public_id}/"
-
-
-def series(things: Things, count: int) -> str:
-    all_kinds(things, count)
-    return f"/ui/runs/{things.running().run_id}/series.json"
-
-
 def compared(what: str) -> Fill:
     """Runs of as many metrics as there are runs, some points of them folded."""
 
@@ -130,26 +110,35 @@ LISTS = {
 }
 
 
-def test_a_list_asks_as_often_for_ten_things_as_for_three(signed_in: Client, things: Things) -> None:
+# Each of one thing, among whatever else there is.
+PAGES: dict[str, tuple[Callable[[Things], str], int]] = {
+    "training": (lambda things: f"/ui/jobs/{things.running().pk}/", 10),
+    "inference": (lambda things: f"/ui/jobs/{things.prediction().pk}/", 9),
+    "run's series": (lambda things: f"/ui/runs/{things.running().run_id}/series.json", 5),
+    "model": (lambda things: f"/ui/models/{things.model().public_id}/", 4),
+}
+
+
+def test_a_list_and_a_page_ask_as_often_among_ten_things_as_among_three(signed_in: Client, things: Things) -> None:
+    pinned = LISTS | {name: queries for name, (_, queries) in PAGES.items()}
     for count in (FEW, MANY):
         all_kinds(things, count)
         asked = {path: queries_of(signed_in, path) for path in LISTS}
-        found = {path: len(queries) for path, queries in asked.items()}
-        wrong = [query for path in LISTS if found[path] != LISTS[path] for query in (path, *asked[path])]
-        assert found == LISTS, "\n".join([f"with {count}:", *wrong])
+        asked |= {name: queries_of(signed_in, path_of(things)) for name, (path_of, _) in PAGES.items()}
+        found = {name: len(queries) for name, queries in asked.items()}
+        wrong = [line for name in pinned if found[name] != pinned[name] for line in (name, *asked[name])]
+        assert found == pinned, "\n".join([f"with {count}:", *wrong])
 
 
 @pytest.mark.parametrize(
     ("fill", "queries"),
     [
         pytest.param(pending, 11, id="jobs, all pending"),
-        pytest.param(training_page, 10, id="training"),
-        pytest.param(inference_page, 9, id="inference"),
-        pytest.param(series, 5, id="run's series"),
-        pytest.param(model_page, 4, id="model"),
         pytest.param(datasets, 4, id="data sets"),
         pytest.param(dataset_page, 3, id="data set"),
         pytest.param(account, 4, id="account"),
+        pytest.param(compared("names.json"), 4, id="compare's names"),
+        pytest.param(compared("points.json"), 5, id="compare's points"),
     ],
 )
 def test_a_page_asks_as_often_for_ten_things_as_for_three(
