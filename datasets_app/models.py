@@ -7,6 +7,16 @@ from django.db import models
 
 from datasets_app.querysets import BlobQuerySet, DatasetQuerySet
 
+# Of the files of a format; of images the first bytes tell which they are.
+SUFFIXES = {
+    "csv": (".csv", ".tsv"),
+    "parquet": (".parquet",),
+    "json": (".json",),
+    "jsonl": (".jsonl", ".ndjson"),
+    "txt": (".txt", ".text", ".md", ".rst"),
+    "zip": (".zip",),
+}
+
 
 def new_dataset_id() -> str:
     return f"ds_{secrets.token_hex(6)}"
@@ -67,6 +77,13 @@ class Dataset(models.Model):
 
     def __str__(self) -> str:
         return self.filename
+
+    @property
+    def local_name(self) -> str:
+        """What a local copy is called: by its name a reader tells a table from plain text, and JSON from CSV."""
+        suffixes = SUFFIXES.get(self.format, ())
+        fits = not suffixes or self.filename.lower().endswith(suffixes)
+        return self.filename if fits else f"{self.filename}.{self.format}"
 
     @property
     def s3_path(self) -> str:

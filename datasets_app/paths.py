@@ -12,6 +12,7 @@ what, and to anybody else it is as if it were not there. The rest of the root is
 
 import os
 import re
+import secrets
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class DataRef:
         """
         try:
             if self.dataset is not None:
-                return get_storage().local_path(self.dataset.blob.key)
+                return _under_its_name(get_storage().local_path(self.dataset.blob.key), self.dataset)
             if self.bucket:
                 return bucket_storage(self.bucket).local_path(self.key)
             if self.key:
@@ -82,6 +83,24 @@ class DataRef:
             raise DatasetError(
                 f"{_shown(self.text)} is not there any more.", details={"file": _shown(self.text)}
             ) from error
+
+
+def _under_its_name(path: Path, dataset: Dataset) -> Path:
+    """A link to the file that has the data set's own name: bytes are kept once, under the name that they first had."""
+    if path.name == dataset.local_name:
+        return path
+    link = names_folder(dataset) / dataset.local_name
+    if not link.exists():  # there is none yet, or it leads to a copy that is gone
+        link.parent.mkdir(parents=True, exist_ok=True)
+        draft = link.with_name(f".{secrets.token_hex(8)}")
+        draft.symlink_to(path)
+        draft.replace(link)
+    return link
+
+
+def names_folder(dataset: Dataset) -> Path:
+    """Where links to the data set's file lie; it may be deleted at any time that nobody reads."""
+    return Path(settings.DATA_DIR, "names", dataset.public_id)
 
 
 def of_dataset(dataset: Dataset) -> DataRef:

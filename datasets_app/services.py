@@ -3,6 +3,7 @@
 import logging
 import re
 import secrets
+import shutil
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -12,7 +13,7 @@ from django.utils import timezone
 
 from automl_site.errors import Conflict, Forbidden, InvalidSpec
 from datasets_app.models import Blob, Dataset
-from datasets_app.paths import BLOBS
+from datasets_app.paths import BLOBS, names_folder
 from datasets_app.storage import get_storage
 from datasets_app.storage.staging import StagedFile, staged
 
@@ -117,6 +118,7 @@ def dataset_purge(*, user: Any, dataset: Dataset) -> None:
             blob.delete()
             key = blob.key
             transaction.on_commit(lambda: get_storage().delete(key))
+        transaction.on_commit(lambda: shutil.rmtree(names_folder(dataset), ignore_errors=True))
 
 
 def _check_may_change(user: Any, dataset: Dataset) -> None:

@@ -11,6 +11,7 @@ from django.db import close_old_connections, connection, connections
 from automl_site.errors import Conflict, Forbidden, NotFound, StorageError
 from datasets_app import selectors, services
 from datasets_app.models import Blob, Dataset
+from datasets_app.paths import of_dataset
 from datasets_app.services import dataset_purge, dataset_restore, dataset_trash
 from datasets_app.storage import get_storage
 
@@ -41,6 +42,23 @@ def test_the_same_bytes_are_kept_once_per_owner(user: object, make_user: object)
     assert first.blob == second.blob
     assert theirs.blob != first.blob
     assert Blob.objects.count() == 2
+
+
+def test_each_upload_of_the_same_bytes_is_read_under_its_own_name(
+    user: object, data_root: Path, django_capture_on_commit_callbacks: object
+) -> None:
+    lines = b'{"text": "a"}\n{"text": "b"}\n'
+    as_text, as_records = upload(user, lines, "x.txt"), upload(user, lines, "x.jsonl")
+    unnamed = services.dataset_upload(owner=user, file=io.BytesIO(lines), filename="mails", format="jsonl")
+    for dataset, name in ((as_text, "x.txt"), (as_records, "x.jsonl"), (unnamed, "mails.jsonl")):
+        for _ in range(2):
+            path = of_dataset(dataset).local()
+            assert (path.name, path.read_bytes()) == (name, lines)
+    dataset_trash(user=user, dataset=as_records)
+    with django_capture_on_commit_callbacks(execute=True):
+        dataset_purge(user=user, dataset=as_records)
+    assert [path.name for path in (data_root / "names").rglob("*") if path.is_symlink()] == ["mails.jsonl"]
+    assert of_dataset(as_text).local().read_bytes() == lines
 
 
 @pytest.mark.django_db(transaction=True)
