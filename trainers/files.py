@@ -69,6 +69,11 @@ def newest_generation(folder: Path) -> Path | None:
     return max(found, key=lambda path: (path.stem, not path.suffix), default=None)
 
 
+def shown(name: str) -> str:
+    """A file's name as it can be told and written: bytes that are no UTF-8 are replaced."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
 def sync(path: Path) -> None:
     """Flush a file, or a folder's own entries: a rename is lost with the power otherwise. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -306,7 +306,8 @@ class _Loop:
             return
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.scaler.load_state_dict(state["scaler"])
+        if state["scaler"]:  # it began where nothing was to be scaled
+            self.scaler.load_state_dict(state["scaler"])
         restore_random_state(state["random"])
         self.group.restore_random_state(state.get("random_of_group", []), seed=self.seed + state["progress"]["step"])
         for name, value in state["progress"].items():

@@ -10,7 +10,7 @@ import polars as pl
 from polars.exceptions import PanicException, PolarsError
 
 from trainers import records
-from trainers.files import BROKEN_ZIP
+from trainers.files import BROKEN_ZIP, shown
 from trainers.protocol import DataProblem, Reporter
 
 PLAIN = {".txt", ".text", ".md", ".rst", ""}
@@ -80,7 +80,7 @@ def files(path: Path) -> Iterator[tuple[str, bytes]]:
         root = path.resolve()
         for inside in chosen([each.relative_to(root) for each in sorted(root.rglob("*")) if each.is_file()]):
             if (root / inside).resolve().is_relative_to(root):
-                yield inside.as_posix(), _read(root / inside)
+                yield shown(inside.as_posix()), _read(root / inside)
     elif path.suffix.lower() == ".zip":
         yield from _zipped(path)
     else:
@@ -92,9 +92,9 @@ def chosen(names: Sequence[AnyPath]) -> list[AnyPath]:
 
     Beside others such a file is more often a description of them.
     """
-    shown = [name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.parts)]
-    return [name for name in shown if name.suffix.lower() in PLAIN | TABLES] or [
-        name for name in shown if name.suffix.lower() in records.ARRAY_SUFFIXES
+    visible = [name for name in names if not any(part.startswith((".", "__MACOSX")) for part in name.parts)]
+    return [name for name in visible if name.suffix.lower() in PLAIN | TABLES] or [
+        name for name in visible if name.suffix.lower() in records.ARRAY_SUFFIXES
     ]
 
 

@@ -7,7 +7,7 @@ from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from trainers.files import BROKEN_ZIP
+from trainers.files import BROKEN_ZIP, shown
 from trainers.protocol import DataProblem
 
 MAX_IMAGE_BYTES = 64 * 1024 * 1024
@@ -22,6 +22,7 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
+        self._names: dict[str, str] = {}  # of a file that is told by another one
 
     def list(self) -> list[str]:
         """All names, sorted within each folder; hidden ones are left out. Raises DataProblem: too many."""
@@ -32,12 +33,14 @@ class Folder:
             found += [f"{inside}/{name}" if inside != "." else name for name in sorted(files) if name[0] != "."]
             if len(found) > MAX_FILES:
                 raise DataProblem(f"There are more than {MAX_FILES:,} files; give fewer.")
-        return found
+        told = [shown(name) for name in found]
+        self._names = {each: name for each, name in zip(told, found, strict=True) if each != name}
+        return told
 
     def local(self, name: str) -> Path:
         """Raises FileNotFoundError, also for what lies elsewhere."""
         try:
-            path = (self.root / name).resolve()
+            path = (self.root / self._names.get(name, name)).resolve()
         except (ValueError, RuntimeError, OSError) as error:  # a NUL, a circle of links, a name that is too long
             raise FileNotFoundError(name) from error
         if not path.is_relative_to(self.root):

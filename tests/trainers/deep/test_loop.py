@@ -1,5 +1,6 @@
 """The torch loop: a killed and resumed training is the same training, memory that is short is shared out, and more."""
 
+import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,6 +102,25 @@ def test_a_training_that_was_stopped_ends_as_one_that_was_not(tmp_path: Path, ti
     assert set(curve(first)) <= set(curve(second)), "what a kill may have swallowed is told again"
     assert curve(first, second) == pytest.approx(curve(whole), abs=1e-5)
     assert torch.allclose(weights(straight), weights(resumed), atol=1e-6)
+
+
+@pytest.mark.parametrize("scaled", [True, False])
+def test_a_training_goes_on_where_gradients_are_scaled_and_where_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, scaled: bool
+) -> None:
+    """A GPU without bfloat16 scales them, a CPU does not."""
+    whole, first, second = (
+        Recorder(tmp_path / "whole"),
+        StoppedAfter(tmp_path / "parts", 6),
+        Recorder(tmp_path / "parts"),
+    )
+    trained(whole)
+    for recorder, scales in ((first, not scaled), (second, scaled)):
+        monkeypatch.setattr(loop, "_scaler", lambda compute, on=scales: torch.amp.GradScaler("cpu", enabled=on))
+        with pytest.raises(Stopped) if recorder is first else contextlib.nullcontext():
+            trained(recorder)
+    assert "resumed in epoch" in second.text()
+    assert curve(first, second) == pytest.approx(curve(whole), abs=1e-4)
 
 
 def test_a_checkpoint_of_other_data_is_not_resumed(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Labelled texts are found in every form that people have them in, and what cannot be used is said."""
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -70,6 +71,14 @@ def test_a_folder_of_class_folders_in_parts(tmp_path: Path, recorder: Recorder) 
         ("train/pos/1", "pos", "train"),
     ]
     assert has_labels(tmp_path, recorder)
+
+
+def test_a_class_whose_name_is_no_utf_8_is_told_with_marks(tmp_path: Path, recorder: Recorder) -> None:
+    for name in (b"caf\xe9", b"bar"):
+        folder = tmp_path / os.fsdecode(name)
+        folder.mkdir()
+        folder.joinpath("1.txt").write_text("text")
+    assert find(tmp_path, recorder).labels == ["bar", "caf\ufffd"]
 
 
 def test_tables_of_each_part_in_a_zip(tmp_path: Path, recorder: Recorder) -> None:

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import struct
 import zipfile
 from collections.abc import Callable
@@ -37,6 +38,14 @@ def test_a_folder_of_class_folders(class_folders: Callable[..., Path]) -> None:
     assert list(found.labels) == ["cross"] * 3 + ["disc"] * 3
     assert set(found.parts) == {""}
     assert image(found, 4).size == (32, 32)
+
+
+def test_names_that_are_no_utf_8_are_told_with_marks_in_their_places(class_folders: Callable[..., Path]) -> None:
+    root = class_folders(2)
+    root.joinpath("disc").rename(root / os.fsdecode(b"caf\xe9"))
+    found = find(root)
+    assert list(found.labels) == ["caf\ufffd", "caf\ufffd", "cross", "cross"]
+    assert found.names[0].encode() and image(found).size == (32, 32)
 
 
 def test_a_folder_that_is_split(class_folders: Callable[..., Path]) -> None:
