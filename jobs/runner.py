@@ -17,6 +17,7 @@ from automl_site.disk import is_disk_full
 from automl_site.logs import show_stacks
 from datasets_app import paths
 from datasets_app.storage import get_storage
+from datasets_app.storage.base import StagedFolder
 from jobs import failures, lifecycle, processes, workspace
 from jobs.failures import EXIT_LACKING, EXIT_STOPPED, Lost, json_safe
 from jobs.models import Attempt, Job, JobStatus, TrainedModel
@@ -115,10 +116,17 @@ def _train(attempt: Attempt, job: Job, here: workspace.Workspace, reporter: Data
 def _finish(attempt: Attempt, job: Job, result: TrainResult, reporter: DatabaseReporter) -> None:
     """Publish the artefacts and complete the job, both or neither."""
     reporter.metrics({name: value for name, value in result.metrics.items() if name not in reporter.reported})
+    key = f"models/{job.model_public_id}"
+
+    def stage() -> StagedFolder:
+        if attempt.number > 1:
+            get_storage().delete_folder(key)  # what an attempt that was lost had copied of its own model
+        return get_storage().stage_folder(key, result.folder)
+
     staged = _stored(
         attempt,
         job,
-        lambda: get_storage().stage_folder(f"models/{job.model_public_id}", result.folder),
+        stage,
         what="the copy of the model",
         reporter=reporter,
     )

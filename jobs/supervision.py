@@ -13,9 +13,11 @@ from types import FrameType
 from django.conf import settings
 from django.db import connections
 
+from automl_site.errors import StorageError
+from datasets_app.storage import get_storage
 from jobs import lifecycle, processes, workspace
 from jobs.failures import EXIT_BROKEN, Ended, Lost, of_exit
-from jobs.models import FINAL_STATUSES, Attempt, Job
+from jobs.models import FINAL_STATUSES, Attempt, Job, JobStatus
 from jobs.outages import until_recorded
 from jobs.reporter import StopFlag
 
@@ -210,6 +212,8 @@ def conclude(attempt: Attempt, job: Job, ended: Ended, reason: int, *, what: str
     def record() -> None:
         if ended.exit_code == 0 and lifecycle.is_settled(attempt=attempt):
             workspace.clear(job.pk)
+            if attempt.number > 1:  # an earlier one may have been lost in the midst of it
+                _remove_half_model(job)
             return
         with suppress(lifecycle.ClaimLost):
             _record_end(attempt, job, ended, reason, what)
@@ -219,12 +223,23 @@ def conclude(attempt: Attempt, job: Job, ended: Ended, reason: int, *, what: str
         workspace.remove_partial_artefacts(job.pk, attempt.number)
         if now is None or now.status in FINAL_STATUSES:
             workspace.clear(job.pk)
+            _remove_half_model(job)
 
     if signals.requested:
         # A few tries: the reconciler finds an attempt whose end was not recorded.
         until_recorded(record, what=f"the end of job {job.pk}", patience=LAST_TRIES)
     else:
         until_recorded(record, what=f"the end of job {job.pk}", give_up=lambda: signals.requested)
+
+
+def _remove_half_model(job: Job) -> None:
+    """What was copied into the storage of a model that will not be: its training was cancelled, or has failed."""
+    ended = Job.objects.filter(pk=job.pk, kind=Job.Kind.TRAINING, status__in=(JobStatus.CANCELLED, JobStatus.FAILED))
+    for public_id in ended.exclude(model_public_id="").values_list("model_public_id", flat=True):
+        try:
+            get_storage().delete_folder(f"models/{public_id}")
+        except StorageError:
+            logger.warning("What job %s copied of its model was not removed", job.pk, exc_info=True)
 
 
 def _record_end(attempt: Attempt, job: Job, ended: Ended, reason: int, what: str) -> None:

@@ -83,7 +83,7 @@ class Storage(ABC):
 
     @abstractmethod
     def delete_folder(self, key: str) -> None:
-        """Remove the folder at `key`; nothing happens if there is none."""
+        """Remove the folder at `key`, and what was staged for it by a process that was killed, if there is any."""
 
     @abstractmethod
     def download_url(self, key: str, filename: str) -> str | None:

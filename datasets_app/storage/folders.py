@@ -1,12 +1,15 @@
 """The embedded storage: folders under the data root."""
 
 import os
+import re
 import secrets
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from datasets_app.storage.base import StagedFolder, Storage, checked_key, disk_errors, regular_files
+
+_SHOWN_NAME = 40  # characters of a name that its drafts are named by
 
 
 class FolderStorage(Storage):
@@ -94,20 +97,29 @@ class FolderStorage(Storage):
 
     def delete_folder(self, key: str) -> None:
         path = self._path(key)
-        if not path.is_dir():
-            return
         with disk_errors(f"deleting folder {key}"):
-            # Renamed first, so that nobody finds half of it.
-            doomed = _draft_of(path)
-            path.rename(doomed)
-            shutil.rmtree(doomed)
+            if path.is_dir():
+                # Renamed first, so that nobody finds half of it.
+                doomed = _draft_of(path)
+                path.rename(doomed)
+                shutil.rmtree(doomed)
+            for draft in _drafts_of(path):  # of a process that was killed while it staged
+                shutil.rmtree(draft, ignore_errors=True)
 
     def download_url(self, key: str, filename: str) -> str | None:
         return None
 
 
 def _draft_of(target: Path) -> Path:
-    return target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}")
+    return target.with_name(f".{target.name[:_SHOWN_NAME]}.{secrets.token_hex(6)}")
+
+
+def _drafts_of(target: Path) -> list[Path]:
+    """Every draft that `_draft_of` has named; none of a name that it cut short, which may be another's too."""
+    if len(target.name) > _SHOWN_NAME or not target.parent.is_dir():
+        return []
+    named = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{12}}")
+    return [each for each in target.parent.iterdir() if named.fullmatch(each.name)]
 
 
 def _sync(path: Path) -> None:

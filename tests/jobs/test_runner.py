@@ -278,6 +278,7 @@ def test_a_later_attempt_finds_the_checkpoint_of_the_one_before(training, run, c
     before = workspace(training.pk, attempt.number)
     before.checkpoint.mkdir(parents=True)
     (before.checkpoint / "step").write_text("7")
+    get_storage().stage_folder(f"models/{training.model_public_id}", before.checkpoint)
     lifecycle.lose(attempt=attempt, job=training, reason="its machine caught fire")
     found = []
     train = noop.train
@@ -289,6 +290,8 @@ def test_a_later_attempt_finds_the_checkpoint_of_the_one_before(training, run, c
     monkeypatch.setattr(noop, "train", train_on)
     status, job = run(training)
     assert (status, job.status, job.attempt, found) == (0, "completed", 2, ["7"])
+    models = get_storage().local_folder(f"models/{training.model_public_id}").parent
+    assert list(models.glob(f".{training.model_public_id}.*")) == [], "nothing half written beside it"
 
 
 def test_a_job_that_was_cancelled_during_the_training_gets_no_model(training, run, monkeypatch):

@@ -5,11 +5,14 @@ import signal
 import socket
 import time
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import rq
+from django.conf import settings
 from django.db import OperationalError
 
+from datasets_app.storage import get_storage
 from jobs import lifecycle, queue, supervision
 from jobs import worker as worker_module
 from jobs.failures import EXIT_LACKING, EXIT_STOPPED, Ended
@@ -297,6 +300,38 @@ def test_the_child_of_a_cancelled_job_leaves_its_checkpoint_to_go_on_from(end, t
     left = [path for path in (work_root() / str(training.pk)).rglob("*") if not path.is_dir()]
     assert [path.name for path in left] == ["step"]
     assert Job.objects.get(pk=training.pk).checkpoint_host == socket.gethostname()
+
+
+def staged(job):
+    """What lies in the storage beside the models: what was copied of this one, and is not published."""
+    return [each.name for each in (Path(settings.FILES_ROOT) / "models").glob(f".{job.model_public_id}.*")]
+
+
+def copy_of_model(attempt):
+    here = folder_of(attempt.job_id, attempt.number)
+    get_storage().stage_folder(f"models/{Job.objects.get(pk=attempt.job_id).model_public_id}", here.out)
+
+
+def test_what_was_copied_of_the_model_goes_with_its_cancelled_training(end, training):
+    def cancel(attempt):
+        copy_of_model(attempt)
+        assert len(staged(training)) == 1
+        lifecycle.cancel(job=training)
+
+    assert end(KILLED, StopFlag.CANCELLED, before=cancel) == ("cancelled", "cancelled")
+    assert staged(training) == []
+
+
+def test_what_was_copied_of_the_model_of_a_lost_attempt_goes_with_the_end_of_a_later_one(end, training):
+    assert end(KILLED, before=copy_of_model) == ("pending", "lost")
+    assert len(staged(training)) == 1
+    failure = lifecycle.Failure("Row 3 is empty.", Job.ErrorKind.OWN)
+
+    def fail(attempt):
+        lifecycle.fail(attempt=attempt, job=training, failure=failure)
+
+    assert end(DONE, before=fail) == ("failed", "failed")
+    assert staged(training) == []
 
 
 def test_the_child_of_a_job_that_failed_by_itself_leaves_its_checkpoint_too(end, training):

@@ -92,6 +92,18 @@ def test_a_deleted_folder_is_gone_and_its_neighbour_stays(storage: Storage, tmp_
     assert storage.folder_files("models/mm") == ["a"]
 
 
+def test_what_a_killed_process_had_staged_goes_with_the_folder_or_without_one(storage: Storage, tmp_path: Path) -> None:
+    file_with(tmp_path / "one", b"1", "a")
+    for name in ("models/m", "models/m.x"):
+        storage.stage_folder(name, tmp_path / "one")
+    storage.delete_folder("models/m")
+    if isinstance(storage, FolderStorage):
+        (left,) = (storage.root / "models").iterdir()
+        assert left.name.startswith(".m.x.")
+    storage.put_folder("models/m", tmp_path / "one")
+    assert storage.folder_files("models/m") == ["a"]
+
+
 def test_a_folder_with_a_link_is_refused(storage: Storage, tmp_path: Path) -> None:
     source = tmp_path / "model"
     source.mkdir()
