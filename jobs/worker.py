@@ -9,6 +9,7 @@ import gc
 import importlib
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -214,9 +215,13 @@ class TrainingWorker(QueueWorker):
         self._guard = guard
         self._beat_at = 0.0
         self._horse: WorkHorse | None = None  # idle, between two jobs
+        self._showing: threading.Thread | None = None  # tells Redis that the worker is busy
         self._is_shown_busy = False  # in the worker's row, which a short job never reaches
 
     def tick(self) -> None:
+        if self._showing is not None:  # a fork must not find it
+            self._showing.join()
+            self._showing = None
         if self._horse is not None and not self._horse.may_go_on():
             self._retire()
         if time.monotonic() >= self._beat_at:
@@ -340,8 +345,15 @@ class TrainingWorker(QueueWorker):
         self._beat_at = time.monotonic() + settings.JOBS["heartbeat"]
 
     def _show_busy(self) -> None:
-        if time.monotonic() >= self._show_at:
-            try:
+        """In a thread: a Redis that hangs, which takes seconds to find out, must not hold up the looks at the claim."""
+
+        def show() -> None:
+            with suppress(redis.RedisError):
                 self.show(WorkerStatus.BUSY)
-            except redis.RedisError:
-                self._show_at = time.monotonic() + SHOWN_EVERY
+
+        if self._showing is None and time.monotonic() >= self._show_at:
+            self._show_at = time.monotonic() + SHOWN_EVERY
+            self._showing = threading.Thread(target=show, name="show-busy", daemon=True)
+            self._showing.start()
+        elif self._showing is not None and not self._showing.is_alive():
+            self._showing = None

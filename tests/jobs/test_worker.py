@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import rq
 from django.conf import settings
 from django.db import OperationalError
+from rq.worker import WorkerStatus
 
 from datasets_app.storage import get_storage
 from jobs import lifecycle, queue, supervision
@@ -112,6 +114,26 @@ def test_a_job_that_this_worker_lacks_something_for_is_left_to_the_others_for_a_
     here.enough, here.signals.requested = 2, False
     here.work()
     assert here.done == [second.pk, first.pk]
+
+
+def test_a_redis_that_hangs_holds_up_no_look_at_a_claim(redis_client, monkeypatch):
+    registration = Registration(kind="training", queues=["sklearn"], capabilities={})
+    here = TrainingWorker(registration=registration, signals=Signals(), guard=None)
+    is_back, shown = threading.Event(), []
+
+    def hang(state):
+        is_back.wait()
+        shown.append(state)
+
+    monkeypatch.setattr(here, "show", hang)
+    for _ in range(3):
+        here._show_at = 0.0
+        here._show_busy()
+    assert shown == []
+    is_back.set()
+    here.tick()  # before the next fork
+    assert shown == [WorkerStatus.BUSY]
+    assert not [each for each in threading.enumerate() if each.name == "show-busy"]
 
 
 class LackingHorse:
