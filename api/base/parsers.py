@@ -15,6 +15,7 @@ from automl_site.errors import InvalidSpec, TooLarge
 
 MAX_DEPTH = 64
 INTEGER_RANGE = (-(2**63), 2**64 - 1)  # what can be answered again as JSON, and what databases keep
+LARGE_INTEGER = "An integer in the request is larger than 64 bits."
 _LONG_INTEGER = re.compile(rb"\d{19}")
 _CONSTANT = re.compile(rb"[^\w\"](?:NaN|Infinity)")  # outside of a text, or in one that goes the slower way for it
 
@@ -61,6 +62,8 @@ def loads(body: bytes, *, allow_nan: bool = False) -> Any:
     except ValueError as error:
         if "depth limit" in str(error):
             raise InvalidSpec(f"The JSON is nested deeper than {MAX_DEPTH} levels.") from None
+        if "integer string conversion" in str(error):  # Python's own limit, which it tells in its own terms
+            raise InvalidSpec(LARGE_INTEGER) from None
         raise ParseError(f"Malformed JSON: {error}") from None
     return data
 
@@ -82,7 +85,7 @@ def _check(data: Any, *, allow_nan: bool) -> None:
             elif isinstance(value, str):
                 _check_text(value)
             elif isinstance(value, int) and not INTEGER_RANGE[0] <= value <= INTEGER_RANGE[1]:
-                raise InvalidSpec("An integer in the request is larger than 64 bits.")
+                raise InvalidSpec(LARGE_INTEGER)
             elif isinstance(value, float) and not allow_nan and value in (float("inf"), float("-inf")):
                 raise InvalidSpec("A number in the request is larger than a double can hold.")
         level, depth = below, depth + 1

@@ -83,7 +83,11 @@ class QueueResumeIn(StrictSerializer):
 class QueueListIn(serializers.Serializer):
     """The query of `GET /jobs`."""
 
-    status = serializers.ChoiceField(choices=JobStatus.choices, required=False)
+    status = serializers.ChoiceField(
+        choices=JobStatus.choices,
+        required=False,
+        error_messages={"invalid_choice": f'"{{input}}" is none of {", ".join(JobStatus.values)}.'},
+    )
     limit = serializers.IntegerField(required=False, default=LIMIT_DEFAULT, min_value=0)
     offset = serializers.IntegerField(required=False, default=0, min_value=0, max_value=2**62)
     parent = serializers.CharField(required=False, max_length=60)

@@ -18,7 +18,8 @@ class DatasetUploadIn(StrictSerializer):
     ignored = ("csrfmiddlewaretoken",)
 
     file = serializers.FileField(
-        allow_empty_file=True, help_text="The data set: CSV, JSON, Parquet, text, a zip of images or of texts, or an image."
+        allow_empty_file=True,
+        help_text="The data set: CSV, JSON, Parquet, text, a zip of images or of texts, or an image.",
     )
     format = serializers.CharField(
         required=False,

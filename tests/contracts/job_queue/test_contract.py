@@ -194,6 +194,11 @@ def test_a_query_that_makes_no_sense_is_422(api: Api, query: str) -> None:
     assert answer["status_code"] == 422 and answer["error"] == "Validation error" and answer["detail"]
 
 
+def test_a_status_that_there_is_not_is_answered_by_those_that_there_are(api: Api) -> None:
+    _, answer = api.call("GET", "/jobs?status=queued")
+    assert answer["detail"] == 'status: "queued" is none of pending, running, completed, failed, cancelled.'
+
+
 def test_a_missing_model_type_is_worded_as_in_the_document(api: Api) -> None:
     status, answer = api.call("POST", "/jobs/training", {"data_path": "/data/x.csv"})
     assert (status, answer) == (
