@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 # One image for every role: web, worker and reconciler differ by their command. The worker of another framework is the same
-# file with other requirements: docker build --build-arg REQUIREMENTS=worker-torch.txt .
+# file with other requirements: docker build --build-arg REQUIREMENTS=worker-torch.txt . (or worker-torch-2.1.txt, …)
 
 FROM python:3.11-slim-bookworm AS packages
 ARG REQUIREMENTS=worker-sklearn.txt

@@ -61,5 +61,5 @@ lock: ## Resolve requirements.txt anew and write requirements/constraints.txt
 	@$(PY) scripts/lock.py
 
 clean: ## Remove .venv and the caches; the data folder stays
-	@rm -rf .venv .venv-sdk .venv-tf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
+	@rm -rf .venv .venv-sdk .venv-tf .venv-torch-2.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,10 +13,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "requirements" / "constraints.txt"
-# torch is pinned in worker-torch.txt. Which build of it is taken, and so which of these it needs, depends on the
-# machine; each build pins its own. h5py is pinned there and, for TensorFlow, in another version. pip and setuptools
-# belong to the environment.
-LEFT_OUT = re.compile(r"torch|h5py|triton|nvidia-.*|cuda-.*|pip|setuptools|wheel")
+# Pinned in each requirement file that brings them in, since worker environments differ in them: TensorFlow wants an
+# older h5py, and PyTorch 2.0 and 2.1 want an older numpy and an older transformers with what belongs to it.
+VARYING = re.compile(r"torch|h5py|numpy|transformers|tokenizers|huggingface-hub")
+# Which build of torch is taken, and so which of the next ones it needs, depends on the machine; each build pins its
+# own. pip and setuptools belong to the environment.
+LEFT_OUT = re.compile(rf"{VARYING.pattern}|triton|nvidia-.*|cuda-.*|pip|setuptools|wheel")
 # Asked for on some interpreters only: by redis on Python before 3.11.3, which Debian 12 has.
 SOMEWHERE_NEEDED = ["async-timeout"]
 HEADER = """\

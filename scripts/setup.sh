@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Make .venv and install one group of requirements into it: `sklearn` (web and the scikit-learn worker), `torch` (that, and
 # the workers for PyTorch and Keras), `dev` (that, and the tests and linters) or `all`. `client-loops` is for the Python
-# client's long tests, and goes into .venv-sdk; `tensorflow` is a worker on TensorFlow itself, and goes into .venv-tf.
+# client's long tests, and goes into .venv-sdk; `tensorflow` is a worker on TensorFlow itself, and goes into .venv-tf;
+# `torch-2.1` and `torch-2.0` are workers on these PyTorches, and go into .venv-torch-2.1 and .venv-torch-2.0.
 #
 # A group is done when its stamp holds the digest of the requirement files and of the interpreter; then this script ends in
 # some 30 ms. The stamp is written last, so an install that was cut short is never taken for done; and since pip may then
@@ -9,7 +10,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-group=${1:?usage: scripts/setup.sh sklearn|torch|dev|all|client-loops|tensorflow}
+groups="sklearn|torch|dev|all|client-loops|tensorflow|torch-2.1|torch-2.0"
+group=${1:?usage: scripts/setup.sh $groups}
 venv=.venv
 case $group in
     sklearn) files="requirements/worker-sklearn.txt" covers="sklearn" ;;
@@ -18,42 +20,47 @@ case $group in
     all) files="requirements.txt" covers="sklearn torch dev all" ;;
     client-loops) files="requirements/client-loops.txt" covers="client-loops" venv=.venv-sdk ;;
     tensorflow) files="requirements/worker-tensorflow.txt" covers="tensorflow" venv=.venv-tf ;;
-    *) echo "Unknown group '$group': sklearn, torch, dev, all, client-loops or tensorflow." >&2 && exit 2 ;;
+    torch-2.0 | torch-2.1) files="requirements/worker-$group.txt" covers="$group" venv=".venv-$group" ;;
+    *) echo "Unknown group '$group'; there are $groups." >&2 && exit 2 ;;
 esac
 
 stamps=$venv/stamps
-oldest="3.11"
 # The versions that the pinned packages have wheels for, newest first; a newer Python is taken only if none of them is there.
 tried="3.14 3.13 3.12 3.11"
+accepted="3.11 or newer"
+newest="4, 0"
+if [[ $group == torch-2.* ]]; then # these have no wheels for a newer one
+    tried="3.11" accepted="3.11" newest="3, 11"
+fi
 
 die() {
     printf '%s\n' "$@" >&2
     exit 1
 }
 
-is_new_enough() {
+is_accepted() {
     # Run it: a version manager's shim may stand on the PATH for a version that is not installed.
-    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+    "$1" -c "import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= ($newest))" 2>/dev/null
 }
 
 pick_python() {
     if [ -n "${PYTHON:-}" ]; then
-        is_new_enough "$PYTHON" || die "PYTHON=$PYTHON is not a Python $oldest or newer."
+        is_accepted "$PYTHON" || die "PYTHON=$PYTHON is not a Python $accepted."
         command -v "$PYTHON"
         return
     fi
     local version
     for version in $tried; do
-        if command -v "python$version" >/dev/null && is_new_enough "python$version"; then
+        if command -v "python$version" >/dev/null && is_accepted "python$version"; then
             command -v "python$version"
             return
         fi
     done
-    if command -v python3 >/dev/null && is_new_enough python3; then
+    if command -v python3 >/dev/null && is_accepted python3; then
         command -v python3
         return
     fi
-    die "Python $oldest or newer is needed; found: $(python3 --version 2>/dev/null || echo 'no python3')." \
+    die "Python $accepted is needed; found: $(python3 --version 2>/dev/null || echo 'no python3')." \
         "On Debian 12: apt-get install python3    (or name another one: make … PYTHON=/path/to/python3.11)"
 }
 
@@ -80,7 +87,7 @@ make_venv() {
 }
 
 venv_works() {
-    [ -x "$venv/bin/python" ] && is_new_enough "$venv/bin/python" && [ -d "$venv/lib" ] &&
+    [ -x "$venv/bin/python" ] && is_accepted "$venv/bin/python" && [ -d "$venv/lib" ] &&
         compgen -G "$venv/lib/python3*/site-packages/pip" >/dev/null &&
         # Its scripts carry the folder's absolute path: after a move they would run another Python, or none.
         grep -qF "$PWD/$venv" "$venv/bin/activate"

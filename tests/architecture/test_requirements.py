@@ -9,13 +9,13 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from scripts.lock import LEFT_OUT
+from scripts.lock import LEFT_OUT, VARYING
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "requirements"
 PARTS = sorted(path for path in FOLDER.glob("*.txt") if path.name != "constraints.txt")
 
 # Go into environments of their own: constraints.txt binds them where both name a package, and lists no more of them.
-APART = ("client-loops.txt", "worker-tensorflow.txt")
+APART = ("client-loops.txt", "worker-tensorflow.txt", "worker-torch-2.0.txt", "worker-torch-2.1.txt")
 
 
 def requirements(path: Path) -> list[str]:
@@ -69,6 +69,18 @@ def test_constraints_pin_everything_that_is_installed_here() -> None:
         if not LEFT_OUT.fullmatch(name) and CONSTRAINTS.get(name) != version
     }
     assert not wrong, "run `make lock`, or `make setup` if the requirements are newer than this environment"
+
+
+def test_what_varies_between_workers_is_pinned_by_the_requirement_files() -> None:
+    roots = list(top_level(FOLDER / "dev.txt"))
+    brought_in = {name for name in installed_closure(roots) if VARYING.fullmatch(name)}
+    assert brought_in == {name for name in (canonicalize_name(root.name) for root in roots) if VARYING.fullmatch(name)}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_an_environment_of_its_own_asks_for_nothing_that_the_constraints_forbid(name: str) -> None:
+    pinned = {canonicalize_name(each.name): str(each.specifier) for each in top_level(FOLDER / name)}
+    assert {key: pin for key, pin in pinned.items() if key in CONSTRAINTS and pin != f"=={CONSTRAINTS[key]}"} == {}
 
 
 def test_constraints_agree_with_the_requirement_files() -> None:

@@ -126,7 +126,12 @@ def test_an_installation_cut_short_starts_from_an_empty_environment(house: Path,
 
 @pytest.mark.parametrize(
     ("group", "environment", "file"),
-    [("client-loops", ".venv-sdk", "client-loops.txt"), ("tensorflow", ".venv-tf", "worker-tensorflow.txt")],
+    [
+        ("client-loops", ".venv-sdk", "client-loops.txt"),
+        ("tensorflow", ".venv-tf", "worker-tensorflow.txt"),
+        ("torch-2.1", ".venv-torch-2.1", "worker-torch-2.1.txt"),
+        ("torch-2.0", ".venv-torch-2.0", "worker-torch-2.0.txt"),
+    ],
 )
 def test_some_groups_have_an_environment_of_their_own(house: Path, group: str, environment: str, file: str) -> None:
     setup(house, "dev")
@@ -160,6 +165,22 @@ def test_an_old_python_is_refused_by_name(house: Path) -> None:
     assert answer.returncode != 0
     assert "python-old is not a Python 3.11 or newer" in answer.stderr
     assert not (house / ".venv").exists()
+
+
+def test_an_old_pytorch_is_not_tried_on_a_newer_python(house: Path) -> None:
+    write_command(
+        house,
+        "python-new",
+        """#!/bin/sh
+[ "$1" = --version ] && echo "Python 3.12.4" && exit
+case "$2" in *"(3, 11))"*) exit 1 ;; esac
+exec python-stand-in "$@"
+""",
+    )
+    answer = setup(house, "torch-2.1", PYTHON="python-new")
+    assert answer.returncode != 0
+    assert "python-new is not a Python 3.11." in answer.stderr
+    assert setup(house, "sklearn", PYTHON="python-new").returncode == 0
 
 
 def test_without_ensurepip_an_ordinary_user_is_told_the_one_command(house: Path) -> None:
