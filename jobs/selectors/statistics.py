@@ -14,9 +14,12 @@ from django.db.models import CharField, Count, F, FloatField, Func, Min, Q, Quer
 from django.db.models.functions import RowNumber
 
 from jobs.models import FINAL_STATUSES, Job, JobStatus
+from trainers.registry import TRAINERS
 
 HOUR = timedelta(hours=1)
 MEDIAN_OF = 5000  # jobs: all that ended in a day would have to be sorted
+LISTED_TYPES = 50  # model types: users name others than the platform's own, right or wrong
+OTHER_TYPES = "other"  # what a monitoring system gets for all of those: each name would be series of their own for ever
 # Upper bounds in seconds: from an inference to a training of a day.
 DURATION_BUCKETS = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0, 43_200.0, 86_400.0)
 
@@ -105,7 +108,7 @@ class Statistics:
 
     since: datetime
     hours: Sequence[HourOfJobs]  # in the order of time, hours without any among them
-    types: Sequence[TypeOfJobs]
+    types: Sequence[TypeOfJobs]  # at most LISTED_TYPES
     queues: Sequence[QueueOfJobs]
     total: Outcomes
     failures: Sequence[tuple[str, int]]  # (why, in words; how many)
@@ -154,7 +157,8 @@ def _types(groups: Sequence[_Group]) -> list[TypeOfJobs]:
         seconds = sum(member.seconds or 0.0 for member in members)
         mean = seconds / outcomes.completed if outcomes.completed else None
         types.append(TypeOfJobs(model_type, kind, outcomes, mean))
-    return sorted(types, key=lambda each: (-each.outcomes.ended, each.model_type, each.kind))
+    types.sort(key=lambda each: (-each.outcomes.ended, each.model_type, each.kind))
+    return types[:LISTED_TYPES]
 
 
 def _queues(groups: Sequence[_Group], median_waits: Mapping[str, float]) -> list[QueueOfJobs]:
@@ -214,7 +218,10 @@ class Durations:
 
 
 def durations() -> list[Durations]:
-    """Of every model type, kind and final status. One query, of the index `job_similar` alone."""
+    """Of every model type of the platform's own (the others together), kind and final status.
+
+    One query, of the index `job_similar` alone.
+    """
     within = {
         f"within_{number}": Count("status", filter=Q(took__lte=top)) for number, top in enumerate(DURATION_BUCKETS)
     }
@@ -224,18 +231,22 @@ def durations() -> list[Durations]:
         .values("model_type", "kind", "status")
         .annotate(jobs=Count("status"), begun=Count("started_at"), seconds=Sum("took"), **within)
     )
+    groups: dict[tuple[str, str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["status"] in FINAL_STATUSES:
+            model_type = row["model_type"] if row["model_type"] in TRAINERS else OTHER_TYPES
+            groups[model_type, row["kind"], row["status"]].append(row)
     return [
         Durations(
-            model_type=row["model_type"],
-            kind=row["kind"],
-            status=row["status"],
-            jobs=row["jobs"],
-            begun=row["begun"],
-            seconds=row["seconds"] or 0.0,
-            within=[row[name] for name in within],
+            model_type=model_type,
+            kind=kind,
+            status=status,
+            jobs=sum(row["jobs"] for row in members),
+            begun=sum(row["begun"] for row in members),
+            seconds=sum(row["seconds"] or 0.0 for row in members),
+            within=[sum(row[name] for row in members) for name in within],
         )
-        for row in rows
-        if row["status"] in FINAL_STATUSES
+        for (model_type, kind, status), members in groups.items()
     ]
 
 

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from jobs.lifecycle import database_now
 from jobs.models import Job
-from jobs.selectors.statistics import DURATION_BUCKETS, Outcomes, durations, statistics
+from jobs.selectors.statistics import DURATION_BUCKETS, LISTED_TYPES, Outcomes, durations, statistics
 
 pytestmark = pytest.mark.django_db
 
@@ -104,6 +104,20 @@ def test_durations_are_counted_into_their_buckets(user, now):
     assert (completed.jobs, completed.begun) == (5, 5)
     assert completed.seconds == pytest.approx(1_000_108.8, abs=0.1)
     assert (found["cancelled"].jobs, found["cancelled"].begun, found["cancelled"].seconds) == (1, 0, 0.0)
+
+
+def test_model_types_that_users_name_are_told_together_and_listed_up_to_a_number(user, now):
+    for number in range(LISTED_TYPES):
+        ended(user, now, took=2.0, model_type=f"architecture{number}", status="failed")
+    ended(user, now, model_type="svm"), ended(user, now, model_type="svm")
+    found = {(each.model_type, each.status): each for each in durations()}
+    assert set(found) == {("svm", "completed"), ("other", "failed")}
+    others = found["other", "failed"]
+    assert (others.jobs, others.begun, others.within[-1]) == (LISTED_TYPES,) * 3
+    assert others.seconds == pytest.approx(2.0 * LISTED_TYPES, abs=0.1)
+    shown = statistics(now=now)
+    assert (len(shown.types), shown.types[0].model_type) == (LISTED_TYPES, "svm")
+    assert shown.total.ended == LISTED_TYPES + 2
 
 
 def test_nobodys_jobs_are_no_statistics(now):
