@@ -4,7 +4,7 @@
     postgres  what touches the database, once more, on a PostgreSQL server started for it
     trainers  the training library, which no database is behind: one process, so that PyTorch is imported once
     pages     the pages in headless Chromium (skipped by name where there is none)
-    recovery  real servers and workers, killed in the middle of things: the short tests, which mostly wait, two at a
+    recovery  real servers and workers, killed in the middle of things: the short tests, which mostly wait, three at a
               time; all of them, many about timing, one after the other
 
 The first two run beside the next two, whose output is kept and shown after them: the pages wait for half their time.
@@ -28,7 +28,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "test-results"
 PROCESSES = "2"
-# What answers alike on either database, is about files, or about odd input at length: on both in the full suite only.
+RECOVERY_PROCESSES = "3"
+# What answers alike on either database, is about files, about odd input at length, or for seconds about a network: on
+# both in the full suite only.
 ALIKE_ON_BOTH = [
     "tests/architecture",
     "tests/pages",
@@ -37,17 +39,21 @@ ALIKE_ON_BOTH = [
     "tests/clients",
     "tests/contracts/base",
     "tests/contracts/tracking/test_odd_input.py",
+    "tests/jobs/test_text_jobs.py",
     "tests/services/test_datasets.py",
     "tests/services/test_datasets_paths.py",
     "tests/services/test_previews.py",
 ]
-# How a server of another make passes the sockets on has nothing to do with the database.
+# How a server of another make passes the sockets on has nothing to do with the database, nor has what is imported.
 ONCE = [
-    f"tests/services/test_live_server.py::{test}[daphne]"
-    for test in (
-        "test_who_comes_back_misses_nothing_and_sees_nothing_twice_with_or_without_redis",
-        "test_a_server_with_open_sockets_ends_when_told_to",
-    )
+    *(
+        f"tests/services/test_live_server.py::{test}[daphne]"
+        for test in (
+            "test_who_comes_back_misses_nothing_and_sees_nothing_twice_with_or_without_redis",
+            "test_a_server_with_open_sockets_ends_when_told_to",
+        )
+    ),
+    "tests/jobs/test_lazy_imports.py::test_a_worker_starts_and_trains_forests_without_pytorch_keras_or_transformers",
 ]
 TRAINERS = "tests/trainers"
 # They start the platform as a user does, with its own database: on which one, each of them says itself.
@@ -93,7 +99,8 @@ def stages(*, full: bool) -> list[Stage]:
     recovering = ["-m", f"recovery{short}", *files_with("mark.recovery")]
     sqlite = Part("sqlite", [*in_parallel, f"--ignore={TRAINERS}"])
     postgres = Part("postgres", [*once_more, *ignored], postgres=True)
-    pages = Part("pages", ["-n", PROCESSES, "--dist", "loadfile", "-m", f"browser{short}", "tests/pages"])
+    by_file = ["--dist", "loadfile"]  # which start a platform for a whole file
+    pages = Part("pages", ["-n", PROCESSES, *by_file, "-m", f"browser{short}", "tests/pages"])
     if full:
         trainers = Part("trainers", [*in_parallel, TRAINERS])
         recovery = Part("recovery", recovering)
@@ -101,7 +108,7 @@ def stages(*, full: bool) -> list[Stage]:
         again = Part("recovery-postgres", theirs, postgres=True)
         return [Stage([sqlite, postgres, trainers, recovery, pages, again])]
     trainers = Part("trainers", ["-m", "not full", TRAINERS])
-    recovery = Part("recovery", ["-n", PROCESSES, *recovering])
+    recovery = Part("recovery", ["-n", RECOVERY_PROCESSES, *by_file, *recovering])
     return [Stage([sqlite, postgres], beside=[trainers, pages]), Stage([recovery])]
 
 
