@@ -176,6 +176,8 @@ def complete(
     """
     final = final or Report()
     changes: dict[str, Any] = {}
+    if final.message is not None:  # else the last words are there already
+        changes["message"] = text.clean(final.message, limit=500)
     with transaction.atomic():
         if model is not None or final.points:
             held = _lock_claimed(attempt)
@@ -184,7 +186,6 @@ def complete(
             attempt,
             status=JobStatus.COMPLETED,
             progress=1.0,
-            message=text.clean(final.message or "", limit=500),
             result=dict(result),
             updated_at=Now(),
             ended_at=Now(),

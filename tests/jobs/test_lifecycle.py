@@ -193,6 +193,14 @@ def test_completing_writes_the_result_the_model_and_the_last_words(training, cla
     assert run.status == "completed" and run.ended_at is not None
 
 
+def test_last_words_that_were_told_already_stay_when_the_job_is_completed(training, claim):
+    attempt = claim(training)
+    lifecycle.report(attempt=attempt, job=training, entry=Report(progress=1.0, message="done"))
+    lifecycle.complete(attempt=attempt, job=training, result={}, model=trained(training))
+    training.refresh_from_db()
+    assert (training.status, training.message) == ("completed", "done")
+
+
 def test_where_publishing_fails_nothing_is_completed(training, claim):
     attempt = claim(training)
 
