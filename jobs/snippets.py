@@ -8,6 +8,7 @@ from typing import Any
 from jobs.models import Job, TrainedModel
 
 MAX_SHOWN = 5_000  # characters of a text in a command to copy
+MAX_ITEMS = 100  # … and members of a list
 
 
 def order_of(job: Job) -> tuple[str, dict[str, Any]]:
@@ -30,10 +31,15 @@ def order_of(job: Job) -> tuple[str, dict[str, Any]]:
 
 
 def _shown(given: Any) -> Any:
-    """An inference's input without what nobody reads: an image as text is megabytes long."""
+    """An inference's input without what nobody reads: an image as text is megabytes long, and rows are thousands."""
     if isinstance(given, str) and len(given) > MAX_SHOWN:
         return f"{given[:60]}…"
-    return [_shown(each) for each in given] if isinstance(given, list) else given
+    if isinstance(given, dict):
+        return {name: _shown(each) for name, each in given.items()}
+    if not isinstance(given, list):
+        return given
+    more = [f"… and {len(given) - MAX_ITEMS:,} more"] if len(given) > MAX_ITEMS else []
+    return [*map(_shown, given[:MAX_ITEMS]), *more]
 
 
 def _filled(body: Mapping[str, Any]) -> dict[str, Any]:
