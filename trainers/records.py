@@ -19,6 +19,9 @@ MAX_RECORD_CHARACTERS = 16 * 1024**2
 MAX_COLUMNS = 20_000
 BLOCK_CHARACTERS = 1024**2
 BATCH_ROWS = 10_000
+BATCH_CELLS = 2_000_000  # a batch of many columns has fewer rows
+LEAST_FILLED = 0.01  # of the cells of a batch of full size, where there are many columns
+MANY_COLUMNS = 100
 _SPACE = " \t\r\n\ufeff"
 
 
@@ -55,12 +58,13 @@ def read_records(file: TextIO, name: str) -> Iterator[dict[str, Any]]:
 
 
 def batches(records: Iterable[dict[str, Any]], name: str, *, rows: int = BATCH_ROWS) -> Iterator[dict[str, list[Any]]]:
-    """The records as columns, `rows` of them at a time, the columns in the order in which they first come.
+    """The records as columns, at most `rows` of them at a time, the columns in the order in which they first come.
 
-    A key that a record lacks is None in it. Every batch has the columns of those before it. Raises DataProblem.
+    A key that a record lacks is None in it. Every batch has the columns of those before it. Raises DataProblem: too
+    many keys, or so few of them in a record that a small file would make an enormous table.
     """
     columns: dict[str, list[Any]] = {}
-    count = 0
+    count = filled = 0
     for record in records:
         for key in record:
             if key not in columns:
@@ -70,9 +74,17 @@ def batches(records: Iterable[dict[str, Any]], name: str, *, rows: int = BATCH_R
         for key, values in columns.items():
             values.append(record.get(key))
         count += 1
-        if count == rows:
+        filled += len(record)
+        cells_held = count * len(columns)
+        if cells_held >= BATCH_CELLS and len(columns) > MANY_COLUMNS and filled < LEAST_FILLED * cells_held:
+            raise DataProblem(
+                f"{name} has {len(columns)} different keys or more, of which a record has {filled / count:.1f} on "
+                "average: the records of a table share their keys.",
+                details={"file": name},
+            )
+        if count == rows or cells_held >= BATCH_CELLS:
             yield columns
-            columns, count = {key: [] for key in columns}, 0
+            columns, count, filled = {key: [] for key in columns}, 0, 0
     if count:
         yield columns
 
@@ -162,7 +174,7 @@ class _Reader:
                         f"a record is damaged ({error.msg}), or longer than {MAX_RECORD_CHARACTERS} characters"
                     ) from error
                 if not self._more(max(length, BLOCK_CHARACTERS)):
-                    raise self.problem(f"this is no JSON: {error.msg}") from error
+                    raise self.problem(f"this is no JSON: {error.msg.removesuffix(" at")}") from error
             except RecursionError as error:
                 raise self.problem("a record is nested too deep") from error
             except ValueError as error:  # of int(): its digits are limited

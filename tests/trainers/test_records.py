@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,22 @@ def test_too_many_keys_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "MAX_COLUMNS", 2)
     with pytest.raises(DataProblem, match="more than 2 different keys"):
         list(records.batches([{"a": 1}, {"b": 1}, {"c": 1}], "x"))
+
+
+def test_records_that_share_no_keys_are_refused_before_they_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "BATCH_CELLS", 40_000)
+    read = 0
+
+    def scattered() -> Iterator[dict[str, int]]:
+        nonlocal read
+        for read in range(10_000):
+            yield {f"k{read}": 1}
+
+    with pytest.raises(DataProblem, match="x has 200 different keys or more, of which a record has 1.0 on average"):
+        list(records.batches(scattered(), "x"))
+    assert read == 199
+    wide = [dict.fromkeys(map(str, range(300)), 1)] * 400
+    assert [len(batch["0"]) for batch in records.batches(wide, "x")] == [134, 134, 132]
 
 
 def test_a_column_that_holds_lists_only_later_is_left_out_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
