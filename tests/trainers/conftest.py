@@ -3,16 +3,12 @@
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
-from sklearn import datasets
 
-TABLES = {
-    "wine": datasets.load_wine,
-    "breast_cancer": datasets.load_breast_cancer,
-    "diabetes": datasets.load_diabetes,
-}
+TABLES = ("wine", "breast_cancer", "diabetes")
 
 
 class Recorder:
@@ -64,13 +60,20 @@ def recorder(tmp_path: Path) -> Recorder:
     return Recorder(tmp_path / "checkpoint")
 
 
+def load(table: str) -> Any:
+    """One of scikit-learn's own data sets, as its Bunch of `data` and `target`."""
+    from sklearn import datasets  # seconds, for who collects other tests that use a Recorder
+
+    return getattr(datasets, f"load_{table}")()
+
+
 @pytest.fixture(scope="session")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """CSV files of scikit-learn's own data sets, the target last."""
     folder = tmp_path_factory.mktemp("tables")
     paths = {}
-    for name, load in TABLES.items():
-        bunch = load()
+    for name in TABLES:
+        bunch = load(name)
         columns = {str(column): bunch.data[:, i] for i, column in enumerate(bunch.feature_names)}
         paths[name] = folder / f"{name}.csv"
         pl.DataFrame({**columns, "target": bunch.target}).write_csv(paths[name])

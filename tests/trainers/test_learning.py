@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
 from tests.conftest import in_brief
-from tests.trainers.conftest import TABLES, Recorder
+from tests.trainers.conftest import Recorder, load
 from trainers import random_forest, registry
 
 SEEDS = in_brief(range(5), 0)
@@ -30,8 +30,9 @@ REGRESSORS = {
 
 
 def halves(table: str, seed: int, *, stratify: bool):
-    X, y = TABLES[table](return_X_y=True)
-    return train_test_split(X, y, test_size=0.2, random_state=seed, stratify=y if stratify else None)
+    bunch = load(table)
+    stratify_by = bunch.target if stratify else None
+    return train_test_split(bunch.data, bunch.target, test_size=0.2, random_state=seed, stratify=stratify_by)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
