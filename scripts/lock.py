@@ -14,8 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "requirements" / "constraints.txt"
 # Pinned in each requirement file that brings them in, since worker environments differ in them: TensorFlow wants an
-# older h5py, and PyTorch 2.0 and 2.1 want an older numpy and an older transformers with what belongs to it.
-VARYING = re.compile(r"torch|h5py|numpy|transformers|tokenizers|huggingface-hub")
+# older h5py, and PyTorch 2.0 and 2.1 want an older numpy (and that an older pyarrow) and an older transformers with
+# what belongs to it.
+VARYING = re.compile(r"torch|h5py|numpy|pyarrow|transformers|tokenizers|huggingface-hub")
 # Which build of torch is taken, and so which of the next ones it needs, depends on the machine; each build pins its
 # own. pip and setuptools belong to the environment.
 LEFT_OUT = re.compile(rf"{VARYING.pattern}|triton|nvidia-.*|cuda-.*|pip|setuptools|wheel")
