@@ -174,7 +174,7 @@ class _Reader:
                         f"a record is damaged ({error.msg}), or longer than {MAX_RECORD_CHARACTERS} characters"
                     ) from error
                 if not self._more(max(length, BLOCK_CHARACTERS)):
-                    raise self.problem(f"this is no JSON: {error.msg.removesuffix(" at")}") from error
+                    raise self.problem(f"this is no JSON: {error.msg.removesuffix(' at')}") from error
             except RecursionError as error:
                 raise self.problem("a record is nested too deep") from error
             except ValueError as error:  # of int(): its digits are limited
