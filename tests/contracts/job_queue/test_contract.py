@@ -311,7 +311,7 @@ def test_inference_is_queued_for_the_models_framework(api: Api, user: Any) -> No
     assert job.queue == "sklearn-inference"
     for bad in (
         {"parameters": {"probabilty": True}},
-        {"parameters": {"temperature": 0}},
+        {"parameters": {"temperature": -0.1}},
         {"parameters": {"top_k": "5"}},
         {"input_data": ""},
         {"input_data": 7},
