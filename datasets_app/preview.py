@@ -11,6 +11,7 @@ from datasets_app.models import Dataset
 from trainers import records
 from trainers.tabular.values import MISSING, TRUE
 
+MAX_CELL_CHARACTERS = 100_000  # of a value in a file whose values may be as long as a novel
 FIRST_BLOCK_BYTES = 256 * 1024  # read first; more only where the rows are longer
 
 
@@ -49,7 +50,7 @@ def _lines(path: Path, dataset: Dataset, limit: int) -> list[dict[str, Any]]:
     encoding = dataset.analysis["dialect"]["encoding"]
     batches = tables.line_batches(path, encoding=encoding, filename=dataset.filename)
     lines = (line for batch in batches for line in batch.to_pylist())
-    return [{LINES: json_value(line)} for line in islice(lines, limit)]
+    return [{LINES: json_value(line, max_characters=MAX_CELL_CHARACTERS)} for line in islice(lines, limit)]
 
 
 def _json_rows(path: Path, dataset: Dataset, limit: int) -> list[dict[str, Any]]:
@@ -59,9 +60,13 @@ def _json_rows(path: Path, dataset: Dataset, limit: int) -> list[dict[str, Any]]
     # A column that only comes in later rows has no value in these.
     columns += [[None] * limit] * (len(dataset.columns) - len(columns))
     nested = [dataset.schema[name]["kind"] == "nested" for name in dataset.columns]
+
+    def shown(value: Any) -> Any:
+        return json_value(records.clean(value), max_characters=MAX_CELL_CHARACTERS) if isinstance(value, str) else value
+
     return [
         {
-            name: "(nested)" if is_nested else json_value(records.clean(value) if isinstance(value, str) else value)
+            name: "(nested)" if is_nested else json_value(shown(value))
             for name, is_nested, value in zip(dataset.columns, nested, row, strict=True)
         }
         for row in zip(*columns, strict=False)

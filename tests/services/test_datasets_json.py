@@ -78,3 +78,9 @@ def test_what_is_no_list_of_records_is_refused_by_its_line(user: object, content
     assert refused.value.message.startswith("x.json")
     assert sentence in refused.value.message
     assert not Dataset.objects.exists()
+
+
+@pytest.mark.parametrize(("name", "content"), [("x.jsonl", b'{"text": "%s"}'), ("x.txt", b"%s")])
+def test_a_preview_shows_the_beginning_of_a_long_text(user: object, name: str, content: bytes) -> None:
+    [row] = preview(dataset=upload(user, content % (b"x" * 100_001), name), limit=5)
+    assert row == {"text": "x" * 100_000 + "…"}
