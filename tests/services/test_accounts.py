@@ -159,10 +159,10 @@ def test_an_unknown_name_takes_as_long_as_a_wrong_password(
     def seconds(name: str) -> float:
         best = float("inf")
         for _ in range(4):
-            begun = time.perf_counter()
+            begun = time.thread_time()  # of the processor, which others may have meanwhile
             with pytest.raises(Unauthenticated):
                 credentials_check(username=name, password="wrong", address="192.0.2.1")
-            best = min(best, time.perf_counter() - begun)
+            best = min(best, time.thread_time() - begun)
         return best
 
     seconds("nobody")  # the first one makes the hash that stands in for a user's
