@@ -129,7 +129,7 @@ def test_what_two_fields_make_of_each_other_is_refused_at_the_field(signed_in: C
     assert "cannot be shared among 3 heads" in errors["hp-num_heads"]
 
 
-@pytest.mark.parametrize(("model_type", "formats"), [("svm", "csv parquet"), ("resnet", "zip csv parquet")])
+@pytest.mark.parametrize(("model_type", "formats"), [("svm", "csv parquet jsonl json"), ("resnet", "zip csv parquet")])
 def test_data_are_picked_by_what_the_model_type_learns_from(signed_in: Client, model_type: str, formats: str) -> None:
     page = signed_in.get(f"{PATH}fields/", {"model_type": model_type}).content.decode()
     assert f'data-formats="{formats}"' in page
