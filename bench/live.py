@@ -65,9 +65,12 @@ async def follow(
     answered: list[float] = []
     async with tracker.connect() as connection:
         run = await tracker.new_run(connection, await tracker.new_project(connection, "live"), "live")
-        followers = [Follower(tracker, run) for _ in range(sockets)]
-        for start in range(0, sockets, 20):  # a listener takes so many at once
-            await asyncio.gather(*(follower.open() for follower in followers[start : start + 20]))
+    followers = [Follower(tracker, run) for _ in range(sockets)]
+    for start in range(0, sockets, 20):  # a listener takes so many at once
+        await asyncio.gather(*(follower.open() for follower in followers[start : start + 20]))
+    async with (
+        tracker.connect() as connection
+    ):  # the server has closed the first one, which had nothing to say meanwhile
         reading = asyncio.gather(*(follower.read(requests * a_request) for follower in followers))
         began = time.perf_counter()
         for number in range(requests):
