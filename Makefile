@@ -37,6 +37,7 @@ test-full: ## Run all tests, the long ones too
 	@scripts/chromium.sh
 	@scripts/setup.sh client-loops || echo "The loops of the training libraries will be skipped, each by its name."
 	@scripts/setup.sh tensorflow || echo "The trainings on TensorFlow will be skipped, each by its name."
+	@scripts/weights.sh || echo "The fine-tuning of real weights will be skipped, by its name."
 	@$(PY) scripts/test.py --full
 
 lint: ## Check style, types, layers, migrations, deployment settings, Dockerfile and compose file
@@ -61,5 +62,5 @@ lock: ## Resolve requirements.txt anew and write requirements/constraints.txt
 	@$(PY) scripts/lock.py
 
 clean: ## Remove .venv and the caches; the data folder stays
-	@rm -rf .venv .venv-sdk .venv-tf .venv-torch-2.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
+	@rm -rf .weights .venv .venv-sdk .venv-tf .venv-torch-2.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis test-results
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

