@@ -4,9 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-from PIL import Image
-
 from tests.trainers.conftest import Recorder
 from tests.trainers.vision.conftest import class_folders  # noqa: F401 (a fixture)
 from trainers import registry
@@ -38,20 +35,6 @@ def train(model_type: str, data: Path, recorder: Recorder, out: Path, **hyperpar
 def curve(*recorders: Recorder) -> dict[int, float]:
     """The loss of each step."""
     return {step: values["train_loss"] for each in recorders for step, values in each.points if "train_loss" in values}
-
-
-@pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """scikit-learn's handwritten digits, as PNG files of 32 x 32 grey pixels in a folder for each."""
-    from sklearn.datasets import load_digits
-
-    root = tmp_path_factory.mktemp("digits")
-    bunch = load_digits()
-    for number, (image, label) in enumerate(zip(bunch.images, bunch.target, strict=True)):
-        folder = root / str(label)
-        folder.mkdir(exist_ok=True)
-        Image.fromarray((image * 15.9).astype("uint8")).resize((32, 32)).save(folder / f"{number}.png")
-    return root
 
 
 Folders = Callable[..., Path]
