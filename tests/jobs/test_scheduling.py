@@ -177,7 +177,7 @@ def test_the_next_job_is_found_by_indexes_however_many_wait(submit, make_user):
         told = plan(query)
         assert "job_pending_by_owner" in told, told
         assert not re.search(r"SCAN jobs_job|Seq Scan on jobs_job|job_pending_by_queue", told), told
-    assert "job_by_status" in plan(running)
+    assert re.search("job_by_status|job_running", plan(running))
     if connection.vendor == "sqlite":  # which index PostgreSQL takes of two rows depends on when it counted them
         assert "job_share" in plan(had)
     assert not re.search(r"SCAN jobs_job|Seq Scan on jobs_job", plan(running) + plan(had))

@@ -27,7 +27,7 @@ VALUES = st.lists(NUMBERS, min_size=1, max_size=store_group.FEW + 4)
 
 @st.composite
 def parts(draw) -> Part:
-    values = draw(VALUES)
+    values = [value + 0.0 for value in draw(VALUES)]  # PostgreSQL is sent a literal, and its numerics know no -0.0
     size = st.lists(st.integers(-3, 60), min_size=len(values), max_size=len(values))
     seconds = draw(size)
     return Part(

@@ -18,7 +18,11 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 _TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 # What CPU and GPU libraries say where torch does not raise its own exception.
-_NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|out of memory|ALLOC_FAILED", re.IGNORECASE)
+_NO_MEMORY = re.compile(
+    r"can(no|')t allocate memory|not enough memory|out of memory|ALLOC_FAILED|bad_alloc", re.IGNORECASE
+)
+# What oneDNN says, without a reason; for a network that its kernels know there is hardly another.
+_NO_KERNEL = re.compile("could not create a primitive|could not execute a primitive")
 LOADER_ITEMS = 2_000  # from so many items an epoch on, processes of their own that load them are worth their start
 
 
@@ -142,7 +146,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether less at a time could have gone well."""
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(str(error)))
+    said = str(error)
+    return isinstance(error, RuntimeError) and bool(_NO_MEMORY.search(said) or _NO_KERNEL.search(said))
+
+
+def forgo_kernels(error: BaseException) -> None:
+    """Go on without oneDNN where it had no room for a kernel: in this process it makes none any more."""
+    if _NO_KERNEL.search(str(error)):
+        torch.backends.mkldnn.set_flags(False)
 
 
 def _problem(field: str, sentence: str) -> ConfigProblem:

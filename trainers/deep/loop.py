@@ -21,6 +21,7 @@ from trainers.configs.deep import DeepConfig
 from trainers.deep import checkpoint, group
 from trainers.deep.device import (
     Compute,
+    forgo_kernels,
     is_out_of_memory,
     loader_processes,
     order_of_epoch,
@@ -32,6 +33,7 @@ from trainers.deep.group import NothingLeft, PartTooLarge
 from trainers.deep.progress import Progress, Teller, chunks, parts
 from trainers.deep.schedule import rate_at
 from trainers.protocol import DataProblem, ModelProblem, Reporter, Stopped, TrainerError
+from trainers.room import bounded
 
 BEST = "best"
 GO_ON, SAVE, STOP = range(3)  # what the first process decides after a step
@@ -70,12 +72,22 @@ def fit(
     `fingerprint` names data and config: a checkpoint of others is not resumed.
 
     Raises:
-        TrainerError: the loss is no number any more, one example alone does not fit into memory, there are fewer
-            examples than processes, or these do not resume from the same step.
+        TrainerError: the loss is no number any more, one example alone (or the model) does not fit into memory, there
+            are fewer examples than processes, or these do not resume from the same step.
         Stopped: it was asked to; the checkpoint is written.
         NothingLeft, PartTooLarge: in a group of processes, see there.
     """
-    return _Loop(work, config, compute, reporter, seed, fingerprint).run()
+    with contextlib.nullcontext() if compute.device.type == "cuda" else bounded():
+        try:
+            return _Loop(work, config, compute, reporter, seed, fingerprint).run()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrainerError(
+                "There is not enough memory for the model, or for one batch of data; use a smaller batch_size, model, "
+                "or inputs.",
+                details={"batch_size": config.batch_size},
+            ) from error
 
 
 @contextlib.contextmanager
@@ -214,6 +226,7 @@ class _Loop:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
+            forgo_kernels(error)
             return None  # and with this frame goes what the part held
         return self.group.mean(sum_of_losses)
 

@@ -1,12 +1,10 @@
 """Whether a network can be trained on this machine at all, asked before it is built."""
 
-import os
-from pathlib import Path
-
 import torch
 
 from trainers.deep.device import Compute
 from trainers.protocol import ConfigProblem
+from trainers.room import machine_bytes
 
 BYTES_A_PARAMETER = 16  # the weight, its gradient, and the two averages of AdamW, in float32
 
@@ -26,9 +24,4 @@ def memory_bytes(compute: Compute) -> int:
     """Of the GPU where it computes there, else of the machine or of what its container may use."""
     if compute.device.type == "cuda":
         return int(torch.cuda.get_device_properties(compute.device).total_memory)
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
-    except OSError:
-        return total
-    return min(total, int(limit)) if limit.isdigit() else total
+    return machine_bytes()

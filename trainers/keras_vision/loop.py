@@ -4,6 +4,7 @@ As `trainers.deep.loop`, whose series and messages it shares: weights, optimizer
 place in the epoch's order come from the checkpoint, the order itself and the rate from seed and step.
 """
 
+import contextlib
 import os
 import time
 from collections import deque
@@ -21,6 +22,7 @@ from trainers.deep.schedule import rate_at
 from trainers.keras_vision import checkpoint
 from trainers.keras_vision.backend import Compute, engine, keras
 from trainers.protocol import ModelProblem, Reporter, Stopped, TrainerError
+from trainers.room import bounded
 from trainers.vision.augment import middle
 from trainers.vision.data import LEAST, ImageSet
 
@@ -48,7 +50,8 @@ def fit(
         TrainerError: the loss is no number any more, or one example alone does not fit into memory.
         Stopped: it was asked to; the checkpoint is written.
     """
-    return _Loop(model, images, config, compute, reporter, seed, fingerprint).run()
+    with contextlib.nullcontext() if compute.on_gpu else bounded():
+        return _Loop(model, images, config, compute, reporter, seed, fingerprint).run()
 
 
 def steps_of(images: ImageSet, config: KerasVisionConfig) -> int:
@@ -193,6 +196,7 @@ class _Loop:
         except Exception as error:
             if not self.backend.is_out_of_memory(error):
                 raise
+            self.backend.forgo_kernels(error)
             return None  # and with this frame goes what the part held
         return total
 

@@ -81,6 +81,10 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, tf.errors.ResourceExhaustedError | MemoryError)
 
 
+def forgo_kernels(error: BaseException) -> None:
+    """Nothing: TensorFlow's kernels are there from the beginning."""
+
+
 def free_memory() -> None:
     """Nothing: TensorFlow uses again what it kept."""
 

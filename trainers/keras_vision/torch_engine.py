@@ -1,5 +1,6 @@
 """Gradients and steps of a Keras model on its PyTorch backend."""
 
+import gc
 import resource
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -69,8 +70,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return device.is_out_of_memory(error)
 
 
+def forgo_kernels(error: BaseException) -> None:
+    """Go on without what this error says is not to be had any more."""
+    device.forgo_kernels(error)
+
+
 def free_memory() -> None:
-    """Give back what was kept for later."""
+    """Give back what was kept for later, and what Keras' own traceback of the failure holds in circles."""
+    gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 

@@ -175,6 +175,8 @@ def test_a_batch_size_beyond_the_data_is_halved_from_what_there_is(recorder: Rec
         RuntimeError("CUDA error: out of memory"),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("posix_memalign failed:Cannot allocate memory (12)"),
+        RuntimeError("could not create a primitive"),
     ],
 )
 def test_what_is_short_of_memory_is_known_by_what_libraries_say(error: Exception) -> None:
