@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import wait_until
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PYTHON = r"""#!/bin/bash
 # A Python 3.11 that logs its `-m pip` calls beside the script and ends as PIP_STATUS says.
@@ -23,7 +25,11 @@ case "$1 $2" in
         venv=${*: -1}
         rm -rf "$venv" && mkdir -p "$venv/bin" "$venv/lib/python3.11/site-packages/pip"
         cp "$0" "$venv/bin/python" && echo "VIRTUAL_ENV=$PWD/$venv" >"$venv/bin/activate" ;;
-    "-m pip") trap "exit 1" INT; sleep "${PIP_SECONDS:-0}"; echo "$*" >>pip.log; exit "${PIP_STATUS:-0}" ;;
+    "-m pip")
+        sleep "${PIP_SECONDS:-0}" >/dev/null 2>&1 &
+        trap 'kill %1; exit 1' INT
+        touch pip.began && wait
+        echo "$*" >>pip.log; exit "${PIP_STATUS:-0}" ;;
 esac
 """
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -102,6 +108,8 @@ def test_a_failed_installation_is_not_taken_for_done(house: Path) -> None:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_an_installation_cut_short_starts_from_an_empty_environment(house: Path, how: signal.Signals) -> None:
     setup(house, "sklearn")
+    began = house / "pip.began"
+    began.unlink()
     with (house / "requirements.txt").open("a") as requirements:
         requirements.write("# changed\n")
     slow = subprocess.Popen(
@@ -115,6 +123,7 @@ def test_an_installation_cut_short_starts_from_an_empty_environment(house: Path,
     assert "Installing" in slow.stdout.readline()
     half = house / ".venv" / "half-a-package"
     half.touch()
+    wait_until(began.exists, what="pip's begin")  # a shell that is just starting it may lose a signal
     os.killpg(slow.pid, how)
     slow.communicate(timeout=30)
 
