@@ -32,7 +32,7 @@ from bench.platform import ROOT, Platform, platform
 
 MARKERS = ("<!-- inference: begin -->", "<!-- inference: end -->")
 GOAL = 0.150  # seconds, p50 of a warm model
-POLL = 0.005
+POLL = 0.02
 TRAINING_SECONDS = 600.0
 PREDICT = """
 import json, sys, time

@@ -117,7 +117,7 @@ class Job(models.Model):
                 condition=Q(status="pending"),
                 name="job_pending_by_owner",
             ),
-            # What runs is looked at with each claim, however many others there are and whatever is known of their number.
+            # What runs is looked at with each claim, however many others there are.
             models.Index(fields=["owner", "queue"], condition=Q(status="running"), name="job_running"),
             models.Index(fields=["owner", "-created_at"], name="job_by_owner"),
             models.Index(fields=["-created_at", "-id"], name="job_newest"),
