@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,11 +27,18 @@ case "$1 $2" in
         rm -rf "$venv" && mkdir -p "$venv/bin" "$venv/lib/python3.11/site-packages/pip"
         cp "$0" "$venv/bin/python" && echo "VIRTUAL_ENV=$PWD/$venv" >"$venv/bin/activate" ;;
     "-m pip")
-        sleep "${PIP_SECONDS:-0}" >/dev/null 2>&1 &
-        trap 'kill %1; exit 1' INT
-        touch pip.began && wait
+        if [ -n "${PIP_SECONDS:-}" ]; then "$REAL_PYTHON" -c "$SLOWLY" || exit 1; fi
         echo "$*" >>pip.log; exit "${PIP_STATUS:-0}" ;;
 esac
+"""
+# As pip does: at Ctrl-C it ends by itself, with status 1. In Python: a shell that is just forking may lose a signal.
+SLOWLY = """
+import os, sys, time
+try:
+    open("pip.began", "w").close()
+    time.sleep(float(os.environ["PIP_SECONDS"]))
+except KeyboardInterrupt:
+    sys.exit(1)
 """
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -56,7 +64,8 @@ def write_command(house: Path, name: str, text: str) -> None:
 
 def environment(house: Path, **more: str) -> dict[str, str]:
     path = f"{house / 'bin'}:{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "PYTHON": "python-stand-in", **more}
+    stand_in = {"PYTHON": "python-stand-in", "REAL_PYTHON": sys.executable, "SLOWLY": SLOWLY}
+    return {**os.environ, "PATH": path, **stand_in, **more}
 
 
 def setup(house: Path, group: str, **more: str) -> subprocess.CompletedProcess[str]:
@@ -109,7 +118,6 @@ def test_a_failed_installation_is_not_taken_for_done(house: Path) -> None:
 def test_an_installation_cut_short_starts_from_an_empty_environment(house: Path, how: signal.Signals) -> None:
     setup(house, "sklearn")
     began = house / "pip.began"
-    began.unlink()
     with (house / "requirements.txt").open("a") as requirements:
         requirements.write("# changed\n")
     slow = subprocess.Popen(
@@ -123,7 +131,7 @@ def test_an_installation_cut_short_starts_from_an_empty_environment(house: Path,
     assert "Installing" in slow.stdout.readline()
     half = house / ".venv" / "half-a-package"
     half.touch()
-    wait_until(began.exists, what="pip's begin")  # a shell that is just starting it may lose a signal
+    wait_until(began.exists, what="pip's begin")
     os.killpg(slow.pid, how)
     slow.communicate(timeout=30)
 
