@@ -44,6 +44,10 @@ end
 """
 
 
+_WARN_EVERY = 60.0  # seconds: every request of an outage would say the same
+_warned_at = -math.inf
+
+
 @dataclass(frozen=True)
 class Limit:
     """At most `count` calls in `period` seconds, counted apart for each `subject` (a user's id, an address)."""
@@ -101,6 +105,14 @@ def _connection(url: str) -> redis.Redis:
     return redis.Redis.from_url(url, socket_connect_timeout=0.25, socket_timeout=0.25)
 
 
+def _warn(error: redis.RedisError) -> None:
+    global _warned_at
+    now = time.monotonic()
+    if now - _warned_at >= _WARN_EVERY:
+        _warned_at = now
+        logger.warning("rate limits are not counted, Redis is away: %s", error)
+
+
 def hit(*limits: Limit | None, calls: int = 1) -> list[Usage]:
     """Count `calls` against each limit; the usages, in the same order (None limits are left out).
 
@@ -114,7 +126,7 @@ def hit(*limits: Limit | None, calls: int = 1) -> list[Usage]:
             _HIT, len(counted), *(limit.key for limit in counted), calls, *(limit.period * 1000 for limit in counted)
         )
     except redis.RedisError as error:
-        logger.warning("rate limits are not counted, Redis is away: %s", error)
+        _warn(error)
         answer = [number for limit in counted for number in (0, limit.period * 1000)]
     now = time.time()
     return [
@@ -131,4 +143,4 @@ def undo(*limits: Limit | None) -> None:
     try:
         _connection(settings.REDIS_URL).eval(_UNDO, len(keys), *keys)
     except redis.RedisError as error:
-        logger.warning("rate limits are not counted, Redis is away: %s", error)
+        _warn(error)

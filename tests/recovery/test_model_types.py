@@ -94,7 +94,7 @@ def write_digits(files: Path) -> list[tuple[Any, str]]:
 
 
 def write_mails(files: Path) -> list[tuple[Any, str]]:
-    """Mails with their labels, and the good ones as texts to learn language from."""
+    """Mails with their labels, and all of them as texts to learn language from."""
     with MAILS.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     with (files / "mails.csv").open("w", encoding="utf-8", newline="") as table:

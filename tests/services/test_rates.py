@@ -1,5 +1,6 @@
 """Limits: windows, atomic counting, and what happens without Redis."""
 
+import math
 import threading
 import time
 
@@ -62,14 +63,19 @@ def test_of_many_at_once_exactly_as_many_pass_as_are_allowed(redis_client: redis
     assert (len(passed), sum(passed)) == (16, 7)
 
 
-def test_without_redis_every_call_passes_and_the_log_says_so(
-    settings: object, tmp_path: object, caplog: pytest.LogCaptureFixture
+def test_without_redis_every_call_passes_and_the_log_says_so_once_a_minute(
+    settings: object, tmp_path: object, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rates, "_warned_at", -math.inf)
     settings.REDIS_URL = f"unix://{tmp_path}/nothing.sock"
     limit = rates.Limit("away", "ann", 0, 60)
-    assert not rates.hit(limit)[0].exceeded
+    for _ in range(3):
+        assert not rates.hit(limit)[0].exceeded
     rates.undo(limit)
-    assert "Redis is away" in caplog.text
+    assert caplog.text.count("Redis is away") == 1
+    monkeypatch.setattr(rates, "_warned_at", time.monotonic() - 61)
+    rates.hit(limit)
+    assert caplog.text.count("Redis is away") == 2
 
 
 @pytest.mark.parametrize(
