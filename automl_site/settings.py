@@ -98,6 +98,9 @@ TEMPLATES = [
     }
 ]
 
+# What the web process serves at once; more wait for their turn, in the order they came in.
+REQUESTS_AT_ONCE = env.int("AUTOML_REQUESTS_AT_ONCE", default=16)
+
 # --- Database -------------------------------------------------------------------------------------------------------
 EMBEDDED_DATABASE = not env.str("DATABASE_URL", default="")
 DATABASES: dict[str, dict[str, Any]] = {
@@ -105,16 +108,17 @@ DATABASES: dict[str, dict[str, Any]] = {
 }
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
+    # A deferred transaction that turns into a writer fails at once when another writes; ours are immediate, and wait.
+    _database["ENGINE"] = "automl_site.sqlite"
     _database["OPTIONS"] = {
-        # A deferred transaction that turns into a writer fails at once when another writes; an immediate one waits.
-        "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         # FULL: what was acknowledged survives a power cut (NORMAL loses the last commits in WAL mode).
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
     }
+    if ROLE == "web":
+        _database["CONN_MAX_AGE"] = None  # a new connection reads the whole schema first
 else:
-    # Under ASGI CONN_MAX_AGE holds no connection, a pool does. A forked child must not inherit a pooled socket: not in
-    # workers.
+    # Threads that wait need no connection: a pool. A forked child must not inherit a pooled socket: not in workers.
     if ROLE == "web":
         _database.setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 16, "timeout": 10}
     if ROLE in ("worker", "reconciler"):

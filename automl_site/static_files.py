@@ -11,10 +11,7 @@ from automl_site.streaming import FILE_PIECE_BYTES, AsyncPieces, FilePieces
 
 
 class StaticFilesMiddleware(WhiteNoiseMiddleware):
-    """WhiteNoise, whose own answers Django reads whole before it sends any of them, with a warning for each.
-
-    It stays synchronous: the sync middleware before it then shares one visit to a thread with it.
-    """
+    """WhiteNoise, whose own answers Django reads whole before it sends any of them, with a warning for each."""
 
     @staticmethod
     def serve(static_file: StaticFile, request: HttpRequest) -> HttpResponseBase:

@@ -84,13 +84,12 @@ def write(segments: Sequence[Segment], series: Sequence[MetricSeries], keys: Seq
             return _write_postgresql(connection, segments, series, keys)
         if connection.in_atomic_block:
             return _write_sqlite(connection, segments, series, keys)
-        connection.connection.execute("BEGIN IMMEDIATE")
+        connection.begin()  # type: ignore[attr-defined] # of automl_site.sqlite
         try:
             written = _write_sqlite(connection, segments, series, keys)
-            connection.connection.execute("COMMIT")
+            connection.commit()
         except BaseException:
-            if connection.connection.in_transaction:
-                connection.connection.execute("ROLLBACK")
+            connection.rollback()
             raise
         return written
 

@@ -1,14 +1,10 @@
-"""What happens to every request before and after its view.
-
-It runs on the event loop, without a thread woken for it, but for what is refused and counted late.
-"""
+"""What happens to every request before and after its view."""
 
 import re
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from csp.middleware import CSPMiddleware, PolicyParts
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
@@ -26,26 +22,14 @@ GetResponse = Callable[[HttpRequest], Any]
 
 
 class _Middleware:
-    """Serves sync and async chains alike; `before` may answer in the view's place, `after` sees every answer."""
-
-    sync_capable = True
-    async_capable = True
+    """`before` may answer in the view's place, `after` sees every answer."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
-        self.is_async = iscoroutinefunction(get_response)
-        if self.is_async:
-            markcoroutinefunction(self)
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self.is_async:
-            return self._call_async(request)
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
         answer = self.before(request)
         return self.after(request, self.get_response(request) if answer is None else answer)
-
-    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
-        answer = self.before(request)
-        return self.after(request, await self.get_response(request) if answer is None else answer)
 
     def before(self, request: HttpRequest) -> HttpResponse | None:
         return None
@@ -108,24 +92,12 @@ class RateLimitMiddleware(_Middleware):
     """Tells on every answer of a limited contract how much is left.
 
     What is refused before a view could count it (an unknown path, a bad token) is counted here: else guessing tokens
-    would be free. That asks Redis and the database, so it leaves the event loop.
+    would be free.
     """
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self.is_async:
-            return self._call_async(request)
-        response = self.get_response(request)
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if is_uncounted(request, response):
             count_refused(request)
-        return self.after(request, response)
-
-    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
-        response = await self.get_response(request)
-        if is_uncounted(request, response):
-            await sync_to_async(count_refused)(request)
-        return self.after(request, response)
-
-    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         usage = getattr(request, "rate_usage", None)
         if usage is None:
             return response

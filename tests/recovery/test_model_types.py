@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jobs.routing import ROUTES
 from tests.migrated import lay_migrated
 from tests.outside import ROOT
 from tests.recovery.test_images import done, predictions
 from tests.recovery.up import Up
-from trainers import registry
 
 pytestmark = [pytest.mark.recovery, pytest.mark.full]
 
@@ -188,4 +188,4 @@ def unigram_perplexity(model: Path, texts: Path) -> float:
 
 def test_these_are_all_the_model_types_of_the_table() -> None:
     known = {case.model_type for case in CLASSIFIERS} | {"gpt", "transformer"}
-    assert known == set(registry.TRAINERS) - {"noop"}
+    assert known == set(ROUTES)

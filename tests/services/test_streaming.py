@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 import uvicorn
-from django.core.handlers.asgi import ASGIHandler
 from django.http import HttpRequest, HttpResponseBase
 from django.test import Client
 from django.urls import path
 
 from automl_site import static_files, streaming
+from automl_site.handler import PooledHandler
 from automl_site.streaming import FilePieces, streamed
 from tests.conftest import wait_until
 
@@ -95,7 +95,7 @@ async def asked(send: Any, gone: asyncio.Event, method: str = "GET") -> None:
         await gone.wait()
         return {"type": "http.disconnect"}
 
-    await ASGIHandler()(scope, receive, send)
+    await PooledHandler()(scope, receive, send)
 
 
 async def test_a_piece_is_made_when_the_one_before_has_been_sent_in_the_views_own_thread(serve: Serve) -> None:
@@ -188,6 +188,7 @@ async def test_head_makes_no_piece_and_closes_them(serve: Serve) -> None:
     assert (b"Content-Type", b"text/plain") in messages[0]["headers"]
 
 
+@pytest.mark.django_db  # the end of an answer looks after its connection
 def test_a_synchronous_server_reads_the_same_pieces_and_closes_them(serve: Serve) -> None:
     made = serve(Producer(3))
     answer = Client().get("/stream")
@@ -223,7 +224,7 @@ def test_a_files_pieces_are_what_was_asked_for(count: int | None, read: bytes, m
 @pytest.fixture
 def port(settings: Any) -> Iterator[int]:
     settings.MIDDLEWARE = ["automl_site.static_files.StaticFilesMiddleware"]
-    config = uvicorn.Config(ASGIHandler(), port=0, lifespan="off", log_level="critical")
+    config = uvicorn.Config(PooledHandler(), port=0, lifespan="off", log_level="critical")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

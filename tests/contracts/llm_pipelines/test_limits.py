@@ -1,12 +1,11 @@
 """The limits of the llm-pipelines contract stand on every answer, also on those that no view has counted."""
 
-import asyncio
 import io
 from typing import Any
 
 import pytest
 from django.conf import LazySettings
-from django.test import AsyncClient, Client
+from django.test import Client
 
 from datasets_app import services
 from tests.contracts.llm_pipelines.test_datasets import UPLOAD, assert_error, client_of
@@ -54,12 +53,6 @@ def test_every_refusal_tells_the_callers_limit(
 def test_who_is_not_known_is_told_the_limit_of_the_address(headers: dict[str, str], path: str, status: int) -> None:
     answer = Client(headers=headers, raise_request_exception=False).get(path)
     assert answer.status_code == status
-    assert limits(answer) == (100, 99)
-
-
-def test_under_asgi_too(user: Any) -> None:
-    answer = asyncio.run(AsyncClient().get("/api/v1/nowhere"))
-    assert answer.status_code == 404
     assert limits(answer) == (100, 99)
 
 
