@@ -203,7 +203,7 @@ def test_a_process_gets_its_turns_beside_another_whose_threads_always_wait(
     for thread in threads:
         thread.join(20)
     process.join(20)
-    assert 0 < others <= 15 * WRITES
+    assert 0 < others <= 3 * WRITES  # 1 to 5; as SQLite waits by itself, 120 and more
 
 
 @pytest.mark.django_db(transaction=True)
