@@ -136,6 +136,14 @@ def _redis_to_empty(_valkey_server: None) -> redis.Redis:
 
 
 @pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """No test leaves a signal ignored: all that is started after it would be deaf to it."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    assert {number: signal.getsignal(number) for number in before} == before
+
+
+@pytest.fixture(autouse=True)
 def _redis(request: pytest.FixtureRequest) -> None:
     """Every test that touches the database has a Redis of its own process, emptied before it."""
     if not {"db", "transactional_db", "redis_client"}.isdisjoint(request.fixturenames):

@@ -38,7 +38,7 @@ def traces(monkeypatch):
 
 
 @pytest.fixture
-def serve(worker):
+def serve(worker, process_as_it_was):
     """serve(*jobs) -> (exit status, how many were said to be finished); it is given all of them, one by one."""
 
     def give(*jobs, stop=None):
