@@ -187,8 +187,12 @@ def told_by(processes: Iterable[subprocess.Popen[bytes]], folder: Path) -> str:
     deadline = time.monotonic() + 2  # one that is stopped never answers
     while _stacks_in(folder) < answers + asked and time.monotonic() < deadline:
         time.sleep(0.02)
-    lines += [f"--- {path.name}\n{path.read_text()[-6000:]}" for path in sorted(folder.glob("*.log"))]
-    return "\n".join(lines)
+    return "\n".join([*lines, logs_in(folder)])
+
+
+def logs_in(folder: Path) -> str:
+    """The ends of the logs of all that was started."""
+    return "\n".join(f"--- {path.name}\n{path.read_text()[-6000:]}" for path in sorted(folder.glob("*.log")))
 
 
 def _stacks_in(folder: Path) -> int:

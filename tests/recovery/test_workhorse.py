@@ -14,7 +14,7 @@ from jobs.models import Job, JobStatus
 from jobs.services.control import job_cancel
 from jobs.services.submission import training_submit
 from tests.conftest import wait_until
-from tests.recovery.conftest import WITH_FRAMEWORKS, Platform, is_gone, tree
+from tests.recovery.conftest import WITH_FRAMEWORKS, Platform, is_gone, logs_in, tree
 
 pytestmark = pytest.mark.recovery
 
@@ -29,7 +29,7 @@ def test_short_jobs_share_a_process_up_to_its_limit(platform: Platform) -> None:
     completed(platform)
     first = platform.horse(worker)
     completed(platform)
-    assert platform.horse(worker).pid == first.pid
+    assert platform.horse(worker).pid == first.pid, logs_in(platform.folder)
     last = completed(platform)
     wait_until(lambda: is_gone(first.pid), what="the end of a process that ran its last job")
     after = completed(platform)
