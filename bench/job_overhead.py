@@ -149,7 +149,7 @@ def serving(command: Sequence[str], workers: Sequence[Sequence[str]], settings: 
     ]
     address = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180  # an environment that was just installed compiles itself first
         while True:
             try:
                 rq_submit(address)

@@ -1,19 +1,16 @@
 """Many clients, many jobs, and workers that are killed all the time: every job is done, and done once."""
 
 import itertools
-import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
-from pathlib import Path
-from typing import Any
+from contextlib import suppress
 
 import psutil
 import pytest
 
 from tests.conftest import wait_until
-from tests.recovery.up import Up
+from tests.recovery.up import Up, rows
 
 pytestmark = [pytest.mark.recovery, pytest.mark.full, pytest.mark.real_periods]
 
@@ -61,11 +58,6 @@ def is_training_worker(process: psutil.Process, supervisor: int) -> bool:
     with suppress(psutil.Error):
         return process.ppid() == supervisor and "worker --kind training" in " ".join(process.cmdline())
     return False
-
-
-def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        return connection.execute(query).fetchall()
 
 
 def test_of_two_thousand_jobs_each_ends_once_while_workers_are_killed(start: Callable[..., Up]) -> None:

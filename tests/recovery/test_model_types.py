@@ -1,6 +1,7 @@
 """Each of the twelve model types over HTTP: a job learns it from real data, and it answers what it has not seen."""
 
 import csv
+import json
 import math
 import shutil
 import time
@@ -13,11 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jobs.routing import ROUTES
+from jobs.routing import QUEUES, ROUTES
+from tests.conftest import wait_until
 from tests.migrated import lay_migrated
 from tests.outside import ROOT
 from tests.recovery.test_images import done, predictions
-from tests.recovery.up import Up
+from tests.recovery.up import START_SECONDS, Up, rows
 
 pytestmark = [pytest.mark.recovery, pytest.mark.full]
 
@@ -63,9 +65,17 @@ def up(tmp_path_factory: pytest.TempPathFactory, migrated_cache: Path) -> Iterat
     lay_migrated(data / "db.sqlite3", cache=migrated_cache)
     platform = Up(data, "--queues", "", AUTOML_TEST_TRAINERS="")
     try:
-        yield platform.ready()
+        platform.ready()
+        wait_until(lambda: is_served(data / "db.sqlite3"), timeout=START_SECONDS, what="workers", told=platform.said)
+        yield platform
     finally:
         platform.stop()
+
+
+def is_served(database: Path) -> bool:
+    """Whether each queue that asks for no GPU has a worker: their start would count as the first training's time."""
+    served = {name for (names,) in rows(database, "SELECT queues FROM jobs_worker") for name in json.loads(names)}
+    return served >= {name for name, queue in QUEUES.items() if not queue.gpu}
 
 
 @pytest.fixture(scope="module")
