@@ -200,11 +200,13 @@ def test_a_full_spool_drops_the_newest_and_says_so(
         for inner in range(500):
             run.log({"loss": 1.0}, step=500 * step + inner)
         run._outbox.spill()
+    run.log({"loss": 1.0}, step=10_000)  # would still fit, and leave a hole before it
+    run._outbox.spill()
     server.state.away = False
     run.finish()
     kept = steps(server)
     assert kept == list(range(len(kept))) and 0 < len(kept) < 10_000
-    assert run._outbox.dropped == 10_000 - len(kept)
+    assert run._outbox.dropped == 10_001 - len(kept)
     assert len([message for message in caplog.messages if "dropped" in message]) == 1
     assert server.state.runs[1]["status"] == "completed"
 

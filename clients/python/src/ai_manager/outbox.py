@@ -108,7 +108,7 @@ class Outbox:
                 # Tried: the server may have it, under this key. It is repeated as it is.
                 self._flight_on_disk = self._append({**self._flight, "tried": True})
             while (record := self._cut()) is not None:
-                if not self._append(record):
+                if (self._spool is not None and self._spool.is_full) or not self._append(record):
                     self.dropped += _count(record)
             if updates or (self.run_id is None and self._spool is None):
                 self._append({"update": updates}, force=ending)

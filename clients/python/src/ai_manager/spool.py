@@ -57,6 +57,7 @@ class Spool:
         self._lock = locked(folder / LOCK)
         self._file = os.open(folder / RECORDS, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         self.size = self._cut_torn_end()
+        self.is_full = False  # something was refused: what is smaller and comes later would leave a hole before it
         self._fsynced = time.monotonic()
         self._dirty = False
         sent = _read_json(folder / SENT) or {}
@@ -97,6 +98,7 @@ class Spool:
         """
         line = _encode(record)
         if not force and self.size + len(line) > self.limit:
+            self.is_full = True
             raise SpoolFull(f"{self.folder} has reached its limit of {self.limit} bytes")
         try:
             written = os.write(self._file, line)
