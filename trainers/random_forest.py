@@ -181,8 +181,7 @@ def _measure_after(
     store.packed(part)
     times.append(time.perf_counter())
     oob, scoring, saving = (np.diff(times) / len(part.estimators_)).tolist()
-    passes = 2 if data.task == "classification" else 1  # its labels, and its probabilities
-    return _After(oob if config.oob_score else 0.0, scoring * passes / cores, saving)
+    return _After(oob if config.oob_score else 0.0, scoring / cores, saving)
 
 
 def _step(elapsed: float, grown: int, cores: int) -> int:

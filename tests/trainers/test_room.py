@@ -1,6 +1,8 @@
 """Memory that a training may take, and no more: what is too much for it fails, and is tried with less."""
 
 import resource
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -43,3 +45,33 @@ def test_where_the_system_does_not_tell_nothing_is_bounded(monkeypatch: pytest.M
     monkeypatch.setattr(resource, "setrlimit", lambda *_: pytest.fail("a limit was set"))
     with room.bounded():
         pass
+
+
+COUNT_FAULTS = """
+import resource
+from trainers import room
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        b"x" * (64 * 2**20)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize() // 2**20
+
+found = [faults()]
+with room.training_memory():
+    faults()
+    found += [faults(), resident()]
+print(*found, resident(), faults())
+"""
+
+
+def test_a_training_takes_again_what_it_has_freed_and_gives_all_back_at_its_end() -> None:
+    # In a process of its own: once an allocation has failed, glibc goes on in an arena that keeps nothing so large.
+    done = subprocess.run([sys.executable, "-c", COUNT_FAULTS], capture_output=True, text=True, check=True)
+    before, inside, held, left, after = map(int, done.stdout.split())
+    assert inside < before / 10  # of so many pages of zeros
+    assert left < held - 48
+    assert after > before / 2

@@ -33,7 +33,7 @@ from trainers.deep.group import NothingLeft, PartTooLarge
 from trainers.deep.progress import Progress, Teller, chunks, parts
 from trainers.deep.schedule import rate_at
 from trainers.protocol import DataProblem, ModelProblem, Reporter, Stopped, TrainerError
-from trainers.room import bounded
+from trainers.room import training_memory
 
 BEST = "best"
 GO_ON, SAVE, STOP = range(3)  # what the first process decides after a step
@@ -77,7 +77,7 @@ def fit(
         Stopped: it was asked to; the checkpoint is written.
         NothingLeft, PartTooLarge: in a group of processes, see there.
     """
-    with contextlib.nullcontext() if compute.device.type == "cuda" else bounded():
+    with contextlib.nullcontext() if compute.device.type == "cuda" else training_memory():
         try:
             return _Loop(work, config, compute, reporter, seed, fingerprint).run()
         except (RuntimeError, MemoryError) as error:

@@ -22,7 +22,7 @@ from trainers.deep.schedule import rate_at
 from trainers.keras_vision import checkpoint
 from trainers.keras_vision.backend import Compute, engine, keras
 from trainers.protocol import ModelProblem, Reporter, Stopped, TrainerError
-from trainers.room import bounded
+from trainers.room import training_memory
 from trainers.vision.augment import middle
 from trainers.vision.data import LEAST, ImageSet
 
@@ -50,7 +50,7 @@ def fit(
         TrainerError: the loss is no number any more, or one example alone does not fit into memory.
         Stopped: it was asked to; the checkpoint is written.
     """
-    with contextlib.nullcontext() if compute.on_gpu else bounded():
+    with contextlib.nullcontext() if compute.on_gpu else training_memory():
         return _Loop(model, images, config, compute, reporter, seed, fingerprint).run()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from sklearn.ensemble import RandomForestClassifier
 
 from trainers.configs.checks import shown
 from trainers.protocol import ConfigProblem, ModelProblem, Task, temperature_of
@@ -37,12 +38,14 @@ def class_scores(model: Any, X: Matrix, classes: Sequence[str]) -> ClassScores:
     calibrated probabilities can favour another class.
     """
     calibrated = getattr(model, "calibrated_classifiers_", None)
-    labels = (calibrated[0].estimator if calibrated else model).predict(X)
     are_probabilities = hasattr(model, "predict_proba")
-    if are_probabilities:
+    if isinstance(model, RandomForestClassifier):  # its labels are the likeliest: `predict` would ask all trees again
         of_known = np.asarray(model.predict_proba(X), np.float64)
+        labels = model.classes_[of_known.argmax(axis=1)]
     else:
-        of_known = np.asarray(model.decision_function(X), np.float64)
+        labels = (calibrated[0].estimator if calibrated else model).predict(X)
+        of_known = np.asarray((model.predict_proba if are_probabilities else model.decision_function)(X), np.float64)
+    if not are_probabilities:
         if of_known.ndim == 1:
             of_known = np.column_stack((-of_known / 2, of_known / 2))
         elif of_known.shape[1] != len(model.classes_):  # one-vs-one values: count the votes
