@@ -41,10 +41,11 @@ def postgres() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def platform(database_url: str = "", *arguments: str) -> Iterator[Platform]:
-    """`manage.py up` in open mode, ready to take jobs; stopped at the end."""
+def platform(database_url: str = "", *arguments: str, is_open: bool = True) -> Iterator[Platform]:
+    """`manage.py up`, ready to take jobs; stopped at the end."""
     data = Path(tempfile.mkdtemp(prefix="bench-up-"))
-    environment = {**os.environ, "AUTOML_DATA": str(data), "AUTOML_OPEN": "1", "AUTOML_PROFILE": "development"}
+    environment = {**os.environ, "AUTOML_DATA": str(data), "AUTOML_PROFILE": "development"}
+    environment["AUTOML_OPEN"] = "1" if is_open else "0"
     environment.pop("DATABASE_URL", None)
     manage = [sys.executable, str(ROOT / "manage.py")]
     if database_url:

@@ -58,6 +58,7 @@ class Tracker(Protocol):
     async def page(self, connection: Connection, project: Any) -> int: ...
     async def filtered(self, connection: Connection, project: Any, metric: str, below: float) -> int: ...
     def stored_bytes(self) -> int: ...
+    def settle(self) -> None: ...  # what PostgreSQL does by itself, a minute after many rows have come
 
 
 class Ours:
@@ -135,6 +136,9 @@ class Ours:
         if self._database:
             return _postgres_bytes(self._database)
         return _sqlite_bytes(self._data / "db.sqlite3")
+
+    def settle(self) -> None:
+        _settle(self._database)
 
 
 class MLflow:
@@ -215,11 +219,14 @@ class MLflow:
             return _postgres_bytes(self._database)
         return _sqlite_bytes(self._file)
 
+    def settle(self) -> None:
+        _settle(self._database)
+
 
 @contextlib.contextmanager
 def ours(name: str, database: str = "") -> Iterator[Ours]:
     os.environ.update(RATES)
-    with platform(database) as api:
+    with platform(database, is_open=False) as api:
         person = {"email": "bench@example.com", "username": "bench", "password": "bench-password"}
         api.call("POST", "/auth/register", person)
         token = api.call("POST", "/auth/login", {"username": "bench", "password": "bench-password"})["access_token"]
@@ -296,6 +303,12 @@ def _sqlite_bytes(file: Path) -> int:
             connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
         )
     return int((pages - free) * size)
+
+
+def _settle(database: str) -> None:
+    if database:
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
 
 
 def _postgres_bytes(database: str) -> int:

@@ -116,6 +116,7 @@ class Bench:
         if tracker.store not in self.tables:
             project = await self.project(tracker, "table")
             await tracker.fill_table(project, self.size.runs)
+            tracker.settle()
             self.tables[tracker.store] = project
         return self.tables[tracker.store]
 

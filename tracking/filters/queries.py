@@ -18,7 +18,6 @@ from django.db.models import (
     OuterRef,
     Q,
     QuerySet,
-    Subquery,
     Value,
     When,
 )
@@ -57,13 +56,9 @@ def condition(tree: Node | None, *, runs: "QuerySet[Run]", now: datetime | None 
 
 
 def value_of(field: Field, *, now: datetime | None = None) -> Combinable:
-    """The field's value of a run, as an expression that can be annotated; a JSON value as its number."""
+    """The value of a run's own field, or of its config's (as a number); of a metric, see `statistic`."""
     if field.source is Source.CONFIG:
         return json_values.JsonNumber("config", field.path)
-    if field.source is Source.METRICS:
-        # At most one, so in no order: the model's own would join its run.
-        series = MetricSeries.objects.filter(run=OuterRef("pk"), name=field.name).order_by()
-        return Subquery(series.values(number=statistic(field))[:1], output_field=FloatField())
     if field.type is Type.DURATION:
         return Seconds(Coalesce(F("ended_at"), Value(now or timezone.now())), F("started_at"))
     if field.type is Type.BOOLEAN:
@@ -71,15 +66,18 @@ def value_of(field: Field, *, now: datetime | None = None) -> Combinable:
     return ByCodePoint(F(field.name)) if field.type in (Type.TEXT, Type.STATUS) else F(field.name)
 
 
-def statistic(field: Field) -> Combinable:
-    """A metric's number, of its row of `MetricSeries`; NULL where there is none (NaN is none)."""
+def statistic(field: Field, row: str = "") -> Combinable:
+    """A metric's number, of its row of `MetricSeries`; NULL where there is none (NaN is none).
+
+    `row`: the row's name in the query and two underscores, where it is joined and not asked for by itself.
+    """
     name = best_statistic(field.name) if field.statistic == "best" else field.statistic
     if name == "mean":
-        mean = ExpressionWrapper(F("sum_value") / F("number_count"), output_field=FloatField())
-        return Case(When(number_count__gt=0, then=mean), output_field=FloatField())
+        mean = ExpressionWrapper(F(f"{row}sum_value") / F(f"{row}number_count"), output_field=FloatField())
+        return Case(When(**{f"{row}number_count__gt": 0}, then=mean), output_field=FloatField())
     if name in ("count", "nan_count"):
-        return Cast(name, FloatField())
-    return F(f"{name}_value")
+        return Cast(f"{row}{name}", FloatField())
+    return F(f"{row}{name}_value")
 
 
 @dataclass
