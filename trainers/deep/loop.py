@@ -373,7 +373,8 @@ def _optimizer(model: nn.Module, config: DeepConfig, compute: Compute) -> torch.
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=compute.device.type == "cuda")
+    has_kernel = compute.device.type == "cuda" or torch.__version__ >= (2, 4)  # one for the CPU came with 2.4
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=has_kernel)
 
 
 def _scaler(compute: Compute) -> Any:
