@@ -373,7 +373,8 @@ def _optimizer(model: nn.Module, config: DeepConfig, compute: Compute) -> torch.
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
-    has_kernel = compute.device.type == "cuda" or torch.__version__ >= (2, 4)  # one for the CPU came with 2.4
+    version = tuple(map(int, torch.__version__.split(".")[:2]))
+    has_kernel = compute.device.type == "cuda" or version >= (2, 4)  # which brought one for the CPU
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=has_kernel)
 
 
