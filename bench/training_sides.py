@@ -234,6 +234,7 @@ def plain_bert(data: Path, out: Path) -> tuple[int, int]:
     import polars as pl
     import torch
     from tokenizers import BertWordPieceTokenizer
+    from tokenizers.processors import BertProcessing
     from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
 
     settings = SETTINGS["bert"]
@@ -242,6 +243,8 @@ def plain_bert(data: Path, out: Path) -> tuple[int, int]:
     held = round(len(texts) * HELD_OUT)
     tokenizer = BertWordPieceTokenizer()
     tokenizer.train_from_iterator(texts[held:], vocab_size=settings["vocab_size"])
+    begin, end = ((mark, tokenizer.token_to_id(mark)) for mark in ("[CLS]", "[SEP]"))
+    tokenizer.post_processor = BertProcessing(end, begin)
     tokenizer.enable_truncation(settings["max_length"])
     config = BertConfig(
         vocab_size=tokenizer.get_vocab_size(),
