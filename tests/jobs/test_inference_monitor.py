@@ -182,7 +182,7 @@ def test_a_worker_whose_row_was_given_away_replaces_its_process(monitor, child, 
 
 
 def test_what_a_dead_worker_was_answering_is_not_kept_alive_by_the_one_that_took_its_name(child, answering):
-    attempt = answering()
+    attempt = answering(started_ago=1.0)
     silence(attempt, 5)
     heard = Attempt.objects.get(pk=attempt.pk).heartbeat_at
     Worker.objects.update(pid=4_000_000)

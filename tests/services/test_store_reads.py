@@ -179,6 +179,17 @@ def thins(series: store.Thinned, rows: list[Row], max_points: int) -> None:
         assert not np.isfinite(columns.values).all()
 
 
+def test_a_part_that_fits_is_whole_wherever_it_lies_among_the_chunks(small_batches, project):
+    run = new_run(project)
+    log = play(run, [])
+    append(run, log, [Point("a", float(i), i, store.moment(1_000 * i)) for i in range(60)])
+    fold_all(run)
+    for low in range(48):
+        zoomed = store.read_thinned(run.pk, max_points=12, min_step=low, max_step=low + 11)["a"]
+        assert zoomed.is_whole
+        assert zoomed.columns.steps.tolist() == list(range(low, low + 12))
+
+
 def test_a_spike_of_a_long_series_stays_and_few_chunks_are_opened(project, monkeypatch):
     run = new_run(project)
     count, spike = 60_000, 41_234

@@ -1,7 +1,8 @@
 """Reading series for a chart: few points of many, without opening every chunk.
 
 Of a long series the chunks' coarse levels are read, which hold the extremes of each 64 points. A chunk is opened where
-that would not do: it reaches over an end of what is wanted, or another one has points of the same steps.
+that would not do: it reaches over an end of what is wanted, another one has points of the same steps, or all that would
+be left to the coarse levels is little.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -218,17 +219,16 @@ def _parts(
     opened: dict[int, int] = {}
     for key, own in large_chunks.items():
         unfolded_here = steps.take(new.get(key, Columns.join([])))
-        total = sum(each.count for each in own) + len(unfolded_here)
-        is_short = total <= coarse_from
-        for each, is_shared in zip(own, _share_steps(own, unfolded_here), strict=True):
-            if (
-                is_short
-                or not runs[series[key].run_id].covers(each.first_seq, each.last_seq)
-                or not steps.covers(each.min_step, each.max_step)
-                or (by_step and (is_shared or not each.is_ascending))
-            ):
-                opened[each.pk] = key
-        coarse = [each for each in own if each.pk not in opened]
+        coarse = [
+            each
+            for each, is_shared in zip(own, _share_steps(own, unfolded_here), strict=True)
+            if runs[series[key].run_id].covers(each.first_seq, each.last_seq)
+            and steps.covers(each.min_step, each.max_step)
+            and not (by_step and (is_shared or not each.is_ascending))
+        ]
+        if sum(each.count for each in coarse) <= coarse_from:
+            coarse = []  # few enough to be opened, too: of what fits into `max_points`, nothing may be left out
+        opened |= dict.fromkeys({each.pk for each in own} - {each.pk for each in coarse}, key)
         columns = [_coarse(each) for each in coarse]
         parts[key] = (columns, sum(map(len, columns)) == sum(each.count for each in coarse))
     payloads = (
