@@ -35,9 +35,27 @@ def free_bytes() -> int | None:
 
 @contextlib.contextmanager
 def training_memory() -> Iterator[None]:
-    """Around a training on the CPU: `bounded`, and what it frees is kept for what it takes next."""
+    """Around a training on the CPU: `bounded`, and what it frees is kept for what it takes next.
+
+    What is kept is in pieces, of which a checkpoint cannot be made: where memory is short, call `give_back`.
+    """
     with bounded(), _kept():
         yield
+
+
+def is_short() -> bool:
+    """Whether more than half of the memory that this process may take is taken."""
+    limit, held = resource.getrlimit(resource.RLIMIT_DATA)[0], _kilobytes(Path("/proc/self/status"), "VmData")
+    return held is not None and limit != resource.RLIM_INFINITY and held > limit / 2
+
+
+def give_back() -> None:
+    """Let malloc give to the system what is free, and what will be, by its own rules."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        for parameter, usual in _USUAL.items():
+            libc.mallopt(parameter, usual)
+        libc.malloc_trim(0)
 
 
 @contextlib.contextmanager
@@ -73,17 +91,13 @@ def _kept() -> Iterator[None]:
     libraries, which have no such rules, are left as they are.
     """
     libc = ctypes.CDLL(None)
-    if not hasattr(libc, "mallopt"):
-        yield
-        return
-    for parameter in _USUAL:
-        libc.mallopt(parameter, _MOST)
+    if hasattr(libc, "mallopt"):
+        for parameter in _USUAL:
+            libc.mallopt(parameter, _MOST)
     try:
         yield
     finally:
-        for parameter, usual in _USUAL.items():
-            libc.mallopt(parameter, usual)
-        libc.malloc_trim(0)
+        give_back()
 
 
 def _cgroup(name: str) -> int | None:

@@ -53,11 +53,10 @@ def root(settings: object, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def guarded() -> None:
+def guarded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everybody may see the model 0123456789ab, nobody any other."""
+    monkeypatch.setattr(paths, "_guards", {})
     paths.register_guard("models", lambda user, name: name == "model_0123456789ab")
-    yield
-    paths._guards.clear()
 
 
 @pytest.fixture

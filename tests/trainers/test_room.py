@@ -64,6 +64,8 @@ found = [faults()]
 with room.training_memory():
     faults()
     found += [faults(), resident()]
+    room.give_back()
+    found += [resident(), faults()]
 print(*found, resident(), faults())
 """
 
@@ -71,7 +73,17 @@ print(*found, resident(), faults())
 def test_a_training_takes_again_what_it_has_freed_and_gives_all_back_at_its_end() -> None:
     # In a process of its own: once an allocation has failed, glibc goes on in an arena that keeps nothing so large.
     done = subprocess.run([sys.executable, "-c", COUNT_FAULTS], capture_output=True, text=True, check=True)
-    before, inside, held, left, after = map(int, done.stdout.split())
+    before, inside, held, *others = map(int, done.stdout.split())
     assert inside < before / 10  # of so many pages of zeros
-    assert left < held - 48
-    assert after > before / 2
+    for left, after in (others[:2], others[2:]):  # where memory is short, and at the end
+        assert left < held - 48
+        assert after > before / 2
+
+
+def test_memory_is_short_when_half_of_what_there_is_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = int(next(line for line in Path("/proc/self/status").open() if line.startswith("VmData")).split()[1]) * 1024
+    for share, short in ((1.5, True), (4, False)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, share=share: (int(held * share), resource.RLIM_INFINITY))
+        assert room.is_short() is short
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert not room.is_short()

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from trainers import room
 from trainers.configs.deep import DeepConfig
 from trainers.deep import checkpoint, group
 from trainers.deep.device import (
@@ -33,7 +34,6 @@ from trainers.deep.group import NothingLeft, PartTooLarge
 from trainers.deep.progress import Progress, Teller, chunks, parts
 from trainers.deep.schedule import rate_at
 from trainers.protocol import DataProblem, ModelProblem, Reporter, Stopped, TrainerError
-from trainers.room import training_memory
 
 BEST = "best"
 GO_ON, SAVE, STOP = range(3)  # what the first process decides after a step
@@ -77,7 +77,7 @@ def fit(
         Stopped: it was asked to; the checkpoint is written.
         NothingLeft, PartTooLarge: in a group of processes, see there.
     """
-    with contextlib.nullcontext() if compute.device.type == "cuda" else training_memory():
+    with contextlib.nullcontext() if compute.device.type == "cuda" else room.training_memory():
         try:
             return _Loop(work, config, compute, reporter, seed, fingerprint).run()
         except (RuntimeError, MemoryError) as error:
@@ -141,6 +141,7 @@ class _Loop:
         progress = self.progress
         self.group.draw_apart(self.seed)
         self._resume()
+        first = True
         if self.group.total(progress.step) != self.group.size * progress.step:
             raise TrainerError(
                 f"Not all of the {self.group.size} processes see the checkpoint of step {progress.step}: their "
@@ -151,6 +152,9 @@ class _Loop:
             self.model.train()
             for batch, examples in self._batches():
                 loss = self._learn(batch)
+                if first and room.is_short():
+                    room.give_back()
+                first = False
                 progress.position += examples
                 progress.step += 1
                 self.teller.step(loss, examples=examples, rate=self.optimizer.param_groups[0]["lr"])
@@ -243,6 +247,8 @@ class _Loop:
         self.progress.part = max(part // 2, self.work.least_part)
         if self.compute.device.type == "cuda":
             torch.cuda.empty_cache()
+        else:
+            room.give_back()
         self.reporter.log(
             "WARN",
             f"{part} {self.work.unit} at once do not fit into memory; going on with {self.progress.part}, "

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from trainers import room
 from trainers.configs.keras_vision import KerasVisionConfig
 from trainers.deep.classes import class_weights
 from trainers.deep.progress import Progress, Teller, chunks, parts
@@ -22,7 +23,6 @@ from trainers.deep.schedule import rate_at
 from trainers.keras_vision import checkpoint
 from trainers.keras_vision.backend import Compute, engine, keras
 from trainers.protocol import ModelProblem, Reporter, Stopped, TrainerError
-from trainers.room import training_memory
 from trainers.vision.augment import middle
 from trainers.vision.data import LEAST, ImageSet
 
@@ -50,7 +50,7 @@ def fit(
         TrainerError: the loss is no number any more, or one example alone does not fit into memory.
         Stopped: it was asked to; the checkpoint is written.
     """
-    with contextlib.nullcontext() if compute.on_gpu else training_memory():
+    with contextlib.nullcontext() if compute.on_gpu else room.training_memory():
         return _Loop(model, images, config, compute, reporter, seed, fingerprint).run()
 
 
@@ -131,9 +131,13 @@ class _Loop:
     def run(self) -> Progress:
         progress = self.progress
         self._resume()
+        first = True
         while progress.epoch < self.config.epochs and not self._is_done_early():
             for batch in self._batches():
                 loss, rate = self._learn(batch)
+                if first and room.is_short():
+                    room.give_back()
+                first = False
                 examples = len(batch["labels"])
                 progress.position += examples
                 progress.step += 1
@@ -209,6 +213,7 @@ class _Loop:
             )
         self.progress.part = max(part // 2, LEAST)
         self.backend.free_memory()
+        room.give_back()
         self.reporter.log(
             "WARN",
             f"{part} {UNIT} at once do not fit into memory; going on with {self.progress.part}, "
