@@ -82,7 +82,8 @@ def test_a_training_takes_again_what_it_has_freed_and_gives_all_back_at_its_end(
 
 
 def test_memory_is_short_when_half_of_what_there_is_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    held = int(next(line for line in Path("/proc/self/status").open() if line.startswith("VmData")).split()[1]) * 1024
+    status = Path("/proc/self/status").read_text()
+    held = int(status.split("VmData:")[1].split()[0]) * 1024
     for share, short in ((1.5, True), (4, False)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, share=share: (int(held * share), resource.RLIM_INFINITY))
         assert room.is_short() is short
