@@ -33,7 +33,8 @@ def chart(page: Page, ann: Person) -> Locator:
 
 
 def drawn_pixels(page: Page) -> str:
-    return page.evaluate("() => document.querySelector('.chart-plot canvas').toDataURL()")
+    # Waits for the canvas: a chart has none before its points have come.
+    return page.locator(".chart-plot canvas").first.evaluate("(canvas) => canvas.toDataURL()")
 
 
 def test_a_range_is_zoomed_into_kept_in_the_address_and_left_again(page: Page, chart: Locator) -> None:
