@@ -33,6 +33,7 @@ export class TryImage {
     });
     // A file dropped beside the zone would replace the page.
     for (const kind of ["dragover", "drop"]) addEventListener(kind, (event) => event.preventDefault());
+    if (this.input.files.length) this.chosen(this.input.files[0]); // before this script had come
   }
 
   /** Put a dropped or pasted file where a chosen one would be. */

@@ -26,10 +26,11 @@ export function attachZone(root, send) {
   const zone = root.querySelector(".dropzone");
   const input = root.querySelector('input[type="file"]');
   const some = (files) => send(input.multiple ? [...files] : [...files].slice(0, 1));
-  input.addEventListener("change", () => {
+  const chosen = () => {
     some(input.files);
     input.value = ""; // the same file may be chosen again
-  });
+  };
+  input.addEventListener("change", chosen);
   for (const kind of ["dragenter", "dragover"]) {
     zone.addEventListener(kind, (event) => {
       event.preventDefault();
@@ -43,6 +44,7 @@ export function attachZone(root, send) {
     });
   }
   zone.addEventListener("drop", (event) => some(event.dataTransfer.files));
+  if (input.files.length) chosen(); // before this script had come
 }
 
 /** A file's row in the list of uploads of `root`. */

@@ -29,6 +29,18 @@ def wine(tmp_path: Path) -> Path:
     return path
 
 
+def test_a_file_chosen_before_the_scripts_have_come_is_uploaded_all_the_same(
+    page: Page, person: Person, wine: Path
+) -> None:
+    person.opens(page, "/ui/")
+    page.route(re.compile(r"/js/upload"), lambda route: None)  # they wait
+    page.goto(person.site.url + FORM, wait_until="commit")
+    chooses_file(page, wine)
+    page.wait_for_function("document.readyState === 'interactive'")
+    page.unroute_all()  # which lets them come
+    expect(page.get_by_label("Data set or path")).to_have_value(re.compile(r"^ds_[0-9a-f]{12}$"))
+
+
 def test_a_dropped_file_is_uploaded_and_its_columns_are_offered(page: Page, person: Person, wine: Path) -> None:
     person.opens(page, FORM)
     expect(page.get_by_text("None yet: upload the first one below.")).to_be_visible()
