@@ -62,7 +62,7 @@ class RunUpload {
 
   fail(error) {
     const again = { label: "Go on", act: () => this.zone.add([this.file]) };
-    if (error instanceof Cancelled) this.row.finish("cancelled", "Cancelled");
+    if (error instanceof Cancelled || this.cancelled) this.row.finish("cancelled", "Cancelled");
     else if (error instanceof Broken) this.row.finish("failed", "The connection broke. Go on when it is back.", again);
     else if (error instanceof Unreadable) this.row.finish("failed", "The file was changed or removed. Choose it again.");
     else if (error instanceof Refused) this.row.finish("failed", error.message, error.status >= 500 ? again : null);
@@ -71,9 +71,16 @@ class RunUpload {
 
   cancel() {
     this.cancelled = true;
-    this.request?.abort();
+    // What begins an upload is answered with the name of what is to be removed: it is not broken off.
+    if (!this.beginning) this.request?.abort();
     this.wake?.();
     if (!this.begun) this.row.finish("cancelled", "Cancelled");
+    if (this.beginning) this.row.busy("Cancelling");
+    this.giveUp();
+  }
+
+  /** Remove what the server has of the file. */
+  giveUp() {
     const known = this.recall();
     this.remember(null);
     // Should this not arrive, the server gives the upload up a day later.
@@ -145,8 +152,14 @@ class RunUpload {
     }
     const order = JSON.stringify({ path: this.path, size: this.file.size });
     const headers = { "Content-Type": "application/json" };
+    this.beginning = true;
     const begun = await this.persist(() => this.send("POST", `${this.zone.place}/uploads`, order, headers));
+    this.beginning = false;
     this.remember(begun.answer.id);
+    if (this.cancelled) {
+      this.giveUp();
+      throw new Cancelled();
+    }
     return begun.answer;
   }
 

@@ -78,6 +78,9 @@ WCAG_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 TIMEOUT_MS = 30_000
 expect.set_options(timeout=TIMEOUT_MS)
 
+# Of each answer to the browser: what a test does before a page's scripts have come shows at 300.
+LATENCY_MS = int(os.environ.get("AUTOML_TESTS_LATENCY_MS", "0"))
+
 NewPage = Callable[..., Page]
 
 
@@ -177,6 +180,11 @@ def new_page(request: pytest.FixtureRequest, browser: Browser, page_errors: Page
         page = context.new_page()
         page_errors.watch(page)
         pages.append(page)
+        if LATENCY_MS:
+            network = context.new_cdp_session(page)
+            network.send("Network.setCacheDisabled", {"cacheDisabled": True})
+            limits = {"latency": LATENCY_MS, "downloadThroughput": -1, "uploadThroughput": -1}
+            network.send("Network.emulateNetworkConditions", {"offline": False, **limits})
         return page
 
     yield make

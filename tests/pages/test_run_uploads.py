@@ -123,6 +123,26 @@ def test_an_upload_is_cancelled_by_keyboard_and_leaves_nothing(files_tab: Page, 
     assert not Artifact.objects.filter(run=run).exists()
 
 
+def test_an_upload_cancelled_before_its_beginning_was_answered_leaves_nothing(
+    files_tab: Page, run: Run, choose: Choose
+) -> None:
+    held: list[Callable[[], None]] = []
+
+    def hold_the_answer(route: Route) -> None:
+        answer = route.fetch()
+        held.append(lambda: route.fulfill(response=answer))
+
+    files_tab.route("**/uploads", hold_the_answer)
+    row = choose("model.bin", LARGE)
+    wait_until(lambda: files_tab.wait_for_timeout(10) is None and bool(held), what="the beginning")
+    assert ArtifactUpload.objects.filter(run=run).exists()
+    row.get_by_role("button", name="Cancel the upload of model.bin").click()
+    expect(row).to_contain_text("Cancelling")
+    held[0]()
+    expect(row).to_contain_text("Cancelled")
+    wait_until(lambda: not ArtifactUpload.objects.filter(run=run).exists(), what="the end of the upload")
+
+
 def test_what_the_server_refuses_is_said_in_its_words(choose: Choose, page_errors: PageErrors) -> None:
     page_errors.allow("400")
     row = choose("a\\b.csv", b"1")

@@ -42,6 +42,7 @@ def test_from_an_account_to_an_answer(page: Page, site: Site, tmp_path: Path) ->
 
     page.get_by_role("link", name="look at it and try it").click()
     expect(page.get_by_role("heading", name="My first model")).to_be_visible()
+    page.wait_for_load_state()  # before its scripts have come, the answer is a page of its own
     page.get_by_role("button", name="Predict").click()
     expect(page.locator("#try-result strong")).to_have_text(re.compile("merlot|riesling|syrah"))
 
