@@ -120,8 +120,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
 else:
     # Threads that wait need no connection: a pool. A forked child must not inherit a pooled socket: not in workers.
     if ROLE == "web":
-        # Some more than requests: streams that are sent, sockets, and health have theirs.
-        most = REQUESTS_AT_ONCE + 8
+        # Some more than requests: the short ways' threads, streams that are sent, sockets, and health have theirs.
+        most = REQUESTS_AT_ONCE + 16
         _database.setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": most, "timeout": 10}
     if ROLE in ("worker", "reconciler"):
         _database["CONN_MAX_AGE"] = None

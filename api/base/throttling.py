@@ -23,11 +23,12 @@ from tracking.selectors.rates import own_rates
 if TYPE_CHECKING:  # rest_framework.views imports this module, by the settings' name for it
     from rest_framework.views import APIView
 
+TRACKING_CALLS = ("tracking_minute", "tracking_hour")
 TRACKING_METRICS = ("tracking_metrics",)  # POST /metrics/…, by whichever way it is answered
 _FILES = re.compile(r"/runs/[0-9]{1,18}/(?:artifacts|uploads)(?:/|$)")
 # What counts the calls of signed-in users, and (last column) of anonymous ones, by settings.RATE_LIMITS' names.
 _LIMITS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "tracking": (("tracking_minute", "tracking_hour"), ()),
+    "tracking": (TRACKING_CALLS, ()),
     "automl": (("automl",), ("automl",)),
     "job-queue": (("job_queue",), ("job_queue",)),
     "metric-learning": (("metric_learning",), ("metric_learning",)),

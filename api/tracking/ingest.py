@@ -12,7 +12,6 @@ import queue
 import re
 import threading
 import time
-import uuid
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,13 +22,12 @@ from django.db import connection
 from rest_framework.exceptions import ParseError
 
 from api.base.dialect import Problem
-from api.base.middleware import CLIENT_ID
+from api.tracking import short_way
 from api.tracking.dialect import TRACKING
 from api.tracking.fast_bodies import parse
 from api.tracking.tally import Tally
 from automl_site.bodies import Application, Message, Receive, Send
 from automl_site.errors import DomainError
-from automl_site.origins import open_mode_refusal
 from automl_site.rates import Usage
 from tracking.access import logger_of
 from tracking.live import Announcer
@@ -56,11 +54,13 @@ class Order:
     path: str
     run_id: int
     single: bool
-    token: str
+    head: short_way.Head
     key: str | None
-    request_id: str
-    heartbeat: bool = False
     body: bytes = b""
+
+    @property
+    def heartbeat(self) -> bool:
+        return b"x-run-heartbeat" in self.head.headers
 
 
 @dataclass(slots=True)
@@ -103,7 +103,8 @@ class Ingest:
         if answer is None:
             await self.application(scope, _again(body, receive), send)
         else:
-            await _send(send, 201, answer.body, [*_headers(order), *_limit_headers(answer)])
+            limits = short_way.limit_headers(answer.usage, answer.used)
+            await short_way.send_json(send, 201, answer.body, [*_headers(order), *limits])
 
 
 class Committer:
@@ -192,7 +193,7 @@ class Committer:
 def _check(waiting: _Waiting) -> None:
     """Set the entry of an order that can be stored; what is refused here is refused again, in words, by the view."""
     order = waiting.order
-    user_id = logger_of(token=order.token, run_id=order.run_id)
+    user_id = logger_of(token=order.head.token, run_id=order.run_id)
     if user_id is None:
         return
     try:
@@ -230,39 +231,25 @@ def order_of(scope: Message) -> Order | None:
     if scope["type"] != "http" or scope["method"] != "POST" or scope.get("query_string"):
         return None
     match = _PATH.fullmatch(scope["path"])
-    if match is None or scope.get("root_path"):
+    head = short_way.head_of(scope) if match is not None else None
+    if match is None or head is None:
         return None
-    headers = {name.lower(): value for name, value in scope["headers"]}
-    authorization = headers.get(b"authorization", b"").decode("latin-1")
-    length = headers.get(b"content-length", b"")
+    length = head.headers.get(b"content-length", b"")
     if (
-        not authorization.startswith("Bearer ")
-        or headers.get(b"content-type", b"").lower() not in _TYPES
+        head.headers.get(b"content-type", b"").lower() not in _TYPES
         or not length.isdigit()
         or int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        or not _accepts_json(headers.get(b"accept", b"*/*"))
-        or _PASSED_ON & headers.keys()
+        or _PASSED_ON & head.headers.keys()
     ):
         return None
-    if settings.OPEN_MODE:
-        host, origin = (headers.get(name, b"").decode("latin-1") for name in (b"host", b"origin"))
-        if open_mode_refusal(host=host, origin=origin):
-            return None
-    given = headers.get(b"x-request-id", b"").decode("latin-1")
-    key = headers.get(b"idempotency-key")
+    key = head.headers.get(b"idempotency-key")
     return Order(
         path=scope["path"],
         run_id=int(match[1]),
         single=match[2] is None,
-        token=authorization.removeprefix("Bearer ").strip(),
+        head=head,
         key=None if key is None else key.decode("latin-1"),
-        request_id=given if CLIENT_ID.fullmatch(given) else uuid.uuid4().hex,
-        heartbeat=b"x-run-heartbeat" in headers,
     )
-
-
-def _accepts_json(accept: bytes) -> bool:
-    return accept in (b"*/*", b"application/json") or accept.startswith((b"application/json,", b"*/*,"))
 
 
 async def _read(receive: Receive) -> bytes | None:
@@ -287,37 +274,12 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _headers(order: Order) -> list[tuple[bytes, bytes]]:
-    """What Django's middleware puts on the view's answer."""
-    return [
-        (b"vary", b"Accept"),
-        (b"allow", b"GET, POST, HEAD, OPTIONS" if order.single else b"POST, OPTIONS"),
-        (b"x-frame-options", b"DENY"),
-        (b"x-content-type-options", b"nosniff"),
-        (b"referrer-policy", b"same-origin"),
-        (b"cross-origin-opener-policy", b"same-origin"),
-        (b"x-request-id", order.request_id.encode()),
-    ]
-
-
-def _limit_headers(answer: Answer) -> list[tuple[bytes, bytes]]:
-    usage = answer.usage
-    if usage is None:
-        return []
-    return [
-        (b"x-ratelimit-limit", b"%d" % usage.limit),
-        (b"x-ratelimit-remaining", b"%d" % max(usage.limit - answer.used, 0)),
-        (b"x-ratelimit-reset", b"%d" % usage.reset_at),
-    ]
+def _headers(order: Order) -> list[short_way.Header]:
+    allow = b"GET, POST, HEAD, OPTIONS" if order.single else b"POST, OPTIONS"
+    return short_way.answer_headers(order.head, allow=allow)
 
 
 async def _refuse(send: Send, order: Order) -> None:
     message = "More metrics wait than can be written at the moment; send them again in a second."
     body = orjson.dumps(TRACKING.body(Problem("unavailable", 503, message)))
-    await _send(send, 503, body, [*_headers(order), (b"retry-after", b"1")])
-
-
-async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    always = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": [*always, *headers]})
-    await send({"type": "http.response.body", "body": body})
+    await short_way.send_json(send, 503, body, [*_headers(order), (b"retry-after", b"1")])

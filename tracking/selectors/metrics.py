@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 LONG = 200_000  # points
+_NONE = "Run {} has no metric '{}'."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,21 @@ def metric_history(
     Raises:
         NotFound: the run has no metric of that name.
     """
-    if max_points is None:
-        columns = store.read_series(run.pk, names=[name]).get(name)
-    else:
-        low = None if since_step is None else since_step + 1
-        thinned = store.read_thinned(run.pk, [name], max_points=max_points, min_step=low).get(name)
-        columns = None if thinned is None else thinned.columns
+    if max_points is not None:
+        return chart_of(run.pk, name=name, since_step=since_step, max_points=max_points)
+    columns = store.read_series(run.pk, names=[name]).get(name)
     if columns is None:
-        raise NotFound(f"Run {run.pk} has no metric '{name[:250]}'.")
+        raise NotFound(_NONE.format(run.pk, name[:250]))
     return columns if since_step is None else columns.take(columns.steps > since_step)
+
+
+def chart_of(run_id: int, *, name: str, max_points: int, since_step: int | None = None) -> store.Columns:
+    """At most `max_points` of a metric's points, as `metric_history` chooses them. Raises NotFound."""
+    low = None if since_step is None else since_step + 1
+    thinned = store.read_thinned(run_id, [name], max_points=max_points, min_step=low).get(name)
+    if thinned is None:
+        raise NotFound(_NONE.format(run_id, name[:250]))
+    return thinned.columns
 
 
 def metric_is_long(*, run: "Run", name: str) -> bool:

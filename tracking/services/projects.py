@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from automl_site.errors import Forbidden, InvalidSpec, NotFound
-from tracking import text
+from tracking import access, text
 from tracking.models import Project, User
 from tracking.selectors.projects import project_to_own
 
@@ -46,6 +46,8 @@ def project_update(*, user: User, project_id: int, changes: Mapping[str, Any]) -
     }
     if not Project.objects.filter(pk=project.pk, deleted_at__isnull=True).update(**written):
         raise NotFound()
+    if "is_public" in changes:
+        access.forget_on_commit()
     return project
 
 

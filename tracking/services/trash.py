@@ -34,6 +34,7 @@ def run_trash(*, user: User, run_id: int) -> None:
     now = timezone.now()
     if Run.objects.live().filter(pk=run.pk).update(deleted_at=now, updated_at=now):
         stream.append(run_id=run.pk, changes={"run_id": run.pk, "deleted_at": stream.timestamp(now)})
+        access.forget_on_commit()
 
 
 @transaction.atomic

@@ -1,115 +1,21 @@
 """The short way for metrics answers as the view does, or leaves the request to it."""
 
-import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.core.asgi import get_asgi_application
 from django.db import OperationalError
 
 from api.tracking import ingest
-from api.tracking.ingest import Ingest
-from tests.contracts.tracking.conftest import Answer, Api
-from tracking import access, store
+from tests.contracts.tracking.conftest import Api, ShortWay, compared, encoded
+from tracking import store
 from tracking.models import IdempotencyKey, MetricSegment, ProjectMember, User
 from tracking.services.accounts import api_key_create, api_key_revoke, user_deactivate, user_register
 from tracking.services.members import member_remove
 from tracking.services.trash import project_trash, run_trash
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-COMPARED = {
-    "content-type",
-    "allow",
-    "vary",
-    "x-frame-options",
-    "x-content-type-options",
-    "referrer-policy",
-    "cross-origin-opener-policy",
-    "x-ratelimit-limit",
-    "retry-after",
-}
-
-
-class ShortWay:
-    """Requests to the ASGI application. `passed_on` counts those that went to Django."""
-
-    def __init__(self, token: str) -> None:
-        self.token = token
-        self.passed_on = 0
-        self.django = get_asgi_application()
-        self.application = Ingest(self._django)
-
-    async def _django(self, scope: Any, receive: Any, send: Any) -> None:
-        self.passed_on += 1
-        await self.django(scope, receive, send)
-
-    async def request(self, path: str, body: Any, **headers: str) -> Answer:
-        data = encoded(body)
-        given = {
-            "host": "127.0.0.1",
-            "authorization": f"Bearer {self.token}",
-            "content-type": "application/json",
-            "content-length": str(len(data)),
-            **{name.lower(): value for name, value in headers.items()},
-        }
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": b"",
-            "headers": [(name.encode(), value.encode("latin-1")) for name, value in given.items()],
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", 80),
-        }
-        parts = [{"type": "http.request", "body": data, "more_body": False}]
-        left = asyncio.Event()
-        sent: list[Any] = []
-
-        async def receive() -> Any:
-            if parts:
-                return parts.pop()
-            await left.wait()
-            return {"type": "http.disconnect"}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        await self.application(scope, receive, send)
-        content = b"".join(message.get("body", b"") for message in sent[1:])
-        found = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
-        return Answer(sent[0]["status"], json.loads(content) if content else None, found)
-
-    def call(self, path: str, body: Any, **headers: str) -> Answer:
-        return asyncio.run(self.request(path, body, **headers))
-
-    def at_once(self, requests: Sequence[tuple[str, Any, dict[str, str]]]) -> list[Answer]:
-        async def all_of_them() -> list[Answer]:
-            return await asyncio.gather(*(self.request(path, body, **headers) for path, body, headers in requests))
-
-        return asyncio.run(all_of_them())
-
-
-@pytest.fixture
-def token(user: User) -> str:
-    return api_key_create(owner=user, name="short way")[1]
-
-
-@pytest.fixture
-def short(token: str) -> ShortWay:
-    access.forget()
-    return ShortWay(token)
-
-
-def encoded(body: Any) -> bytes:
-    return body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
 def stored(run_id: int) -> list[tuple[str, int, float]]:
@@ -157,8 +63,7 @@ def test_what_is_plain_is_answered_and_stored_as_by_the_view(
             assert {name: ours.body[name] for name in same} == {name: theirs.body[name] for name in same}
         else:
             assert ours.body == theirs.body
-        theirs_headers = {name.lower(): value for name, value in theirs.headers.items() if name.lower() in COMPARED}
-        assert {name: value for name, value in ours.headers.items() if name in COMPARED} == theirs_headers
+        assert compared(ours.headers) == compared(theirs.headers)
         assert {"x-request-id", "x-ratelimit-remaining", "x-ratelimit-reset", "content-length"} <= ours.headers.keys()
     assert str(stored(runs[0])) == str(stored(runs[1]))
     summaries = [
