@@ -1,7 +1,8 @@
 """Who a token speaks for and what that user may do, remembered for a moment.
 
 For the short ways, which are asked the same thing some thousand times a second. The services that take a right away
-call `forget_on_commit`; another process learns it after FRESH seconds.
+call `forget_on_commit`; another process learns it within FRESH seconds (that somebody is no superuser any more, within
+twice that).
 """
 
 import hashlib
@@ -21,7 +22,7 @@ MAX_KNOWN = 50_000  # entries
 
 _Right = tuple[bytes, str, int]  # a token's digest, what it may do, and with the thing of which id
 
-_users: dict[bytes, tuple[int, float]] = {}
+_users: dict[bytes, tuple[User, float]] = {}
 _rights: dict[_Right, float] = {}
 
 
@@ -43,20 +44,21 @@ def project_reader_of(*, token: str, project_id: int) -> int | None:
 def _user_who_may(token: str, what: str, thing: int, ask: Callable[[User], object]) -> int | None:
     now = time.monotonic()
     digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-    right = digest, what, thing
-    user_id, good_until = _users.get(digest, (0, 0.0))
-    if good_until > now and _rights.get(right, 0.0) > now:
-        return user_id
-    user = authenticate_token(token)
+    user, good_until = _users.get(digest, (None, 0.0))
+    if user is None or good_until <= now:
+        user, good_until = authenticate_token(token), now + FRESH
     if user is None:
         return None
+    right = digest, what, thing
+    if _rights.get(right, 0.0) > now:
+        return user.pk
     try:
         ask(user)
     except DomainError:
         return None
     if len(_users) + len(_rights) > MAX_KNOWN:
         forget()
-    _users[digest] = user.pk, now + FRESH
+    _users[digest] = user, good_until
     _rights[right] = now + FRESH
     return user.pk
 

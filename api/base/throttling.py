@@ -61,7 +61,11 @@ def count_call(request: HttpRequest, user: User | AnonymousUser) -> rates.Usage 
 def count(names: Sequence[str], *, subject: str, user_id: int | None, calls: int = 1) -> rates.Usage | None:
     """Count `calls` against the limits of these names, a user's own where it has any; the tightest usage."""
     own = own_rates(user_id)
-    usages = rates.hit(*(rates.limit_for(name, subject, rate=own.get(name)) for name in names), calls=calls)
+    return tightest(rates.hit(*(rates.limit_for(name, subject, rate=own.get(name)) for name in names), calls=calls))
+
+
+def tightest(usages: Sequence[rates.Usage]) -> rates.Usage | None:
+    """Of several limits, the one that the caller is told of."""
     if not usages:
         return None
     exceeded = [usage for usage in usages if usage.exceeded]

@@ -22,6 +22,7 @@ from django.db import connection
 from rest_framework.exceptions import ParseError
 
 from api.base.dialect import Problem
+from api.base.throttling import TRACKING_METRICS
 from api.tracking import short_way
 from api.tracking.dialect import TRACKING
 from api.tracking.fast_bodies import parse
@@ -114,7 +115,7 @@ class Committer:
         self._waiting: queue.SimpleQueue[_Waiting] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._cache = SeriesCache()
-        self._tally = Tally()
+        self._tally = Tally(TRACKING_METRICS)
         self._announcer = Announcer()
         self._heard: dict[int, float] = {}  # run -> when its last heartbeat was written
 

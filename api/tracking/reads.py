@@ -17,9 +17,10 @@ from django.conf import settings
 from django.db import connection
 
 from api.base.renderers import dumps
-from api.base.throttling import TRACKING_CALLS, count
+from api.base.throttling import TRACKING_CALLS
 from api.tracking import answers, short_way
 from api.tracking.serializers import LIMIT_DEFAULT, LIMIT_MAX, MAX_SKIP
+from api.tracking.tally import Tally
 from automl_site.bodies import Application, Message, Receive, Send
 from automl_site.errors import DomainError
 from tracking.access import project_reader_of, run_reader_of
@@ -29,7 +30,7 @@ from tracking.store import MIN_DOWNSAMPLED
 
 logger = logging.getLogger(__name__)
 
-THREADS = 4  # each with a connection of its own; of their time the database takes a small part
+THREADS = 2  # each with a connection of its own; more would only wait for each other, and points for them
 _HISTORY = re.compile(r"/metrics/([0-9]{1,18})/history/(.*[^/])", re.DOTALL)
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
@@ -56,35 +57,35 @@ class Reads:
     def __init__(self, application: Application) -> None:
         self.application = application
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="reads")
+        self._tally = Tally(TRACKING_CALLS)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         order = order_of(scope)
         answer = None
         if order is not None:
-            answer = await asyncio.get_running_loop().run_in_executor(self._threads, _answer, order)
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, order)
         if order is None or answer is None:
             await self.application(scope, receive, send)
             return
         body, headers = answer
         await short_way.send_json(send, 200, body, headers)
 
-
-def _answer(order: Order) -> tuple[bytes, list[short_way.Header]] | None:
-    try:
-        answer = order.read(order.head.token)
-    except DomainError:
-        return None
-    except Exception as error:  # noqa: BLE001  (the view answers instead, and says what is wrong)
-        logger.warning("a read was not answered the short way: %s", error)
-        connection.close()  # kept otherwise: to open one costs more than to read
-        return None
-    if answer is None:
-        return None
-    usage = count(TRACKING_CALLS, subject=f"user:{answer.user_id}", user_id=answer.user_id)
-    if usage is not None and usage.exceeded:
-        return None
-    limits = short_way.limit_headers(usage, usage.used if usage is not None else 0)
-    return answer.body, [*short_way.answer_headers(order.head, allow=order.allow), *answer.headers, *limits]
+    def _answer(self, order: Order) -> tuple[bytes, list[short_way.Header]] | None:
+        try:
+            answer = order.read(order.head.token)
+        except DomainError:
+            return None
+        except Exception as error:  # noqa: BLE001  (the view answers instead, and says what is wrong)
+            logger.warning("a read was not answered the short way: %s", error)
+            connection.close()  # kept otherwise: to open one costs more than to read
+            return None
+        if answer is None:
+            return None
+        usage = self._tally.count(answer.user_id)
+        if usage is not None and usage.exceeded:
+            return None
+        limits = short_way.limit_headers(usage, usage.used if usage is not None else 0)
+        return answer.body, [*short_way.answer_headers(order.head, allow=order.allow), *answer.headers, *limits]
 
 
 def order_of(scope: Message) -> Order | None:

@@ -150,6 +150,13 @@ def test_a_segment_gives_back_what_was_packed_bit_by_bit(rows):
     assert [column.tobytes() for column in unpacked] == [column.tobytes() for column in packed]
     first = keys[0], steps[0], values[0], times[0]
     assert layout.pack_point(*first) == layout.pack(*(column[:1] for column in packed))
+    points = [layout.pack_point(*row) for row in rows]
+    whole = layout.pack(*packed)
+    assert [column.tobytes() for column in layout.unpack_points(points)] == [column.tobytes() for column in packed]
+    # One that is written in another way is read as it is written.
+    assert [column.tobytes() for column in layout.unpack_points([*points, whole])] == [
+        column.tobytes() * 2 for column in packed
+    ]
 
 
 def test_a_batch_of_one_series_logged_at_once_takes_8_bytes_a_point(project):

@@ -34,6 +34,8 @@ _NARROW_VERSION = 2  # of a segment
 _SEGMENT = struct.Struct("<B3xI")
 _SEGMENT_COLUMNS = 4
 _POINT_SEGMENT = struct.Struct("<B3xIqqdq")  # one of a single point, as a whole
+_POINT_WORDS = _POINT_SEGMENT.size // 8
+_POINT_HEAD = int.from_bytes(_SEGMENT.pack(_VERSION, 1), "little")
 _CHUNK = struct.Struct("<BB2xI")
 _COLUMN = struct.Struct("<BB2xIq")  # encoding, bytes a number, length, first number
 
@@ -72,6 +74,18 @@ def unpack(payload: bytes | memoryview) -> tuple[Integers, Integers, Floats, Int
         raise ValueError(f"metric segment of layout {version}; this version of the platform reads {_NARROW_VERSION}")
     integers = np.frombuffer(payload, "<i8", _SEGMENT_COLUMNS * count, _SEGMENT.size).reshape(_SEGMENT_COLUMNS, count)
     return integers[0], integers[1], integers[2].view("<f8"), integers[3]
+
+
+def unpack_points(payloads: Sequence[bytes | memoryview]) -> tuple[Integers, Integers, Floats, Integers]:
+    """The same of many segments of a single point each, a row a segment: a run that is logged point by point has
+    thousands of them."""
+    joined = b"".join(payloads)
+    words = np.frombuffer(joined, "<i8", len(joined) // 8)
+    if len(joined) != _POINT_SEGMENT.size * len(payloads) or (words[::_POINT_WORDS] != _POINT_HEAD).any():
+        keys, steps, values, times = map(np.concatenate, zip(*map(unpack, payloads), strict=True))
+        return keys, steps, values, times
+    _, keys, steps, values, times = words.reshape(-1, _POINT_WORDS).T
+    return keys, steps, np.ascontiguousarray(values).view("<f8"), times
 
 
 def encode(columns: Sequence[Integers | Floats], *, compress: bool = True) -> bytes:

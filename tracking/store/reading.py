@@ -188,7 +188,14 @@ def unpack_segments(
     `rows`: last seq, count, first id and payload of each segment.
     """
     parts: list[tuple[npt.NDArray[Any], ...]] = []
+    if single := [row for row in rows if row[1] == 1]:
+        places, _, ids_of, payloads = zip(*single, strict=True)
+        here = wanted.mask(np.array(places))
+        points = (*layout.unpack_points(payloads), np.array(ids_of))
+        parts.append(tuple(column[here] for column in points))
     for seq, count, first_id, payload in rows:
+        if count == 1:
+            continue
         series, steps, values, times = layout.unpack(payload)
         offset = np.arange(count, dtype=np.int64)
         first = seq - count + 1

@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+from django.db import connection
 from django.db.models import BigIntegerField, BooleanField, F, QuerySet, Value
 
 from tracking.models import MetricChunk, MetricSegment, MetricSeries
@@ -147,10 +148,19 @@ def read_thinned_runs(
 
 def _series_of(run_ids: Iterable[int], names: Sequence[str] | None) -> list[_Series]:
     """The runs' series that have points (and one of these names), by run, then name."""
-    rows = MetricSeries.objects.filter(run_id__in=list(run_ids), count__gt=0)
-    if names is not None:
-        rows = rows.filter(name__in=names)
-    return [_Series(*row) for row in rows.order_by("run_id", "name").values_list("pk", "run_id", "name", "count")]
+    runs = list(run_ids)
+    wanted = f"run_id IN ({_marks(runs)}) AND count > 0" + ("" if names is None else f" AND name IN ({_marks(names)})")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            # Written out: of what a chart of a short series costs, the ORM's work on this was a fifth.
+            f"SELECT id, run_id, name, count FROM {MetricSeries._meta.db_table} WHERE {wanted} ORDER BY run_id, name",  # noqa: S608
+            [*runs, *(names or ())],
+        )
+        return [_Series(*row) for row in cursor.fetchall()]
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(values)) or "NULL"
 
 
 def _batches(series: Sequence[_Series], coarse_from: int) -> Iterator[list[_Series]]:
