@@ -1,5 +1,6 @@
 """What the job-queue contract takes and answers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
@@ -44,7 +45,17 @@ def priority_field() -> serializers.Field:
     )
 
 
-class QueueTrainingIn(StrictSerializer):
+class QueueOrderIn(StrictSerializer):
+    """`null` is the same as leaving an optional field out: programs that fill in a form of fields send it so."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            optional = {name for name, field in self.fields.items() if not field.required}
+            data = {name: value for name, value in data.items() if value is not None or name not in optional}
+        return super().to_internal_value(data)
+
+
+class QueueTrainingIn(QueueOrderIn):
     model_type = StrictCharField(max_length=100, help_text="Type of model to train: random_forest, svm, …")
     data_path = StrictCharField(
         max_length=1000, help_text="A path under /data, an s3:// address, or a data set's id (ds_…)."
@@ -64,7 +75,7 @@ class QueueTrainingIn(StrictSerializer):
     timeout = timeout_field()
 
 
-class QueueInferenceIn(StrictSerializer):
+class QueueInferenceIn(QueueOrderIn):
     model_id = StrictCharField(max_length=200)
     input_data = serializers.JSONField(
         help_text="One CSV row, many rows, a JSON object or list of them, or a file (path, s3:// address, ds_… id)."
@@ -74,7 +85,7 @@ class QueueInferenceIn(StrictSerializer):
     timeout = timeout_field()
 
 
-class QueueResumeIn(StrictSerializer):
+class QueueResumeIn(QueueOrderIn):
     """The body of `POST /jobs/{job_id}/resume`, an extension; it may be left out."""
 
     timeout = timeout_field()

@@ -246,6 +246,34 @@ def test_a_bad_order_is_refused_in_the_contracts_body_and_nothing_is_queued(
     assert not Job.objects.exists()
 
 
+def test_null_is_the_same_as_leaving_an_optional_field_out(api: Api, table: Path) -> None:
+    required = {name: FOREST[name] for name in ("model_type", "data_path")}
+    optional = (
+        "hyperparameters",
+        "description",
+        "requires_gpu",
+        "framework_override",
+        "project_id",
+        "priority",
+        "timeout",
+    )
+    status, first = api.call("POST", "/jobs/training", required)
+    assert status == 200
+    status, second = api.call("POST", "/jobs/training", required | dict.fromkeys(optional))
+    assert status == 200
+    orders = [Job.objects.get(pk=answer["job_id"].removeprefix("job_")) for answer in (first, second)]
+    for field in (
+        "hyperparameters",
+        "description",
+        "requires_gpu",
+        "framework_override",
+        "priority",
+        "timeout_seconds",
+    ):
+        assert getattr(orders[0], field) == getattr(orders[1], field)
+    assert api.call("POST", "/jobs/training", required | {"data_path": None})[0] == 422
+
+
 @pytest.mark.parametrize("body", [b"{", b"", b"[]", b'"x"', b"null", b"\xff\xfe", b"[" * 5000])
 def test_a_body_that_is_no_object_is_a_4xx_in_the_contracts_body(api: Api, body: bytes) -> None:
     status, answer = api.call("POST", "/jobs/training", body)
