@@ -61,6 +61,7 @@ def train(model_type: str, config: DeepConfig, data_path: Path, out: Path, repor
     Raises:
         TrainerError: as the trainer does, or the other machines did not come.
         Stopped: it was asked to; what could be kept lies in the checkpoint.
+        ImportError: this machine lacks a package that the training needs.
         RuntimeError: a process ended without telling why, or in an unforeseen way.
     """
     config = config.model_copy(update={"random_state": seed_of(config.random_state, reporter)})
@@ -177,7 +178,7 @@ def _outcome(scratch: Path, returncode: int, config: DeepConfig) -> dict[str, An
     """Of what each member left behind: the result, else what was foreseen, else the worst that happened."""
     paths = sorted(scratch.glob("outcome-*.json"))
     found = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    for kind in ("result", "stopped", "part_too_large", "refused"):
+    for kind in ("result", "stopped", "part_too_large", "refused", "lacking"):
         for outcome in found:
             if outcome["kind"] == kind:
                 return dict(outcome)
@@ -200,6 +201,9 @@ def _concluded(outcome: Mapping[str, Any], out: Path) -> TrainResult:
         raise Stopped
     if outcome["kind"] == "refused":
         raise _ERRORS.get(outcome["type"], TrainerError)(outcome["message"], details=outcome["details"])
+    if outcome["kind"] == "lacking":
+        kind = ModuleNotFoundError if outcome["is_missing"] else ImportError
+        raise kind(outcome["message"], name=outcome["name"])
     raise RuntimeError(outcome["message"])
 
 

@@ -112,6 +112,10 @@ def _outcome(spec: dict[str, Any], reporter: Reporter) -> dict[str, Any]:
     except TrainerError as error:
         details = {"message": error.message, "details": error.details}
         return {"kind": "refused", "type": type(error).__name__, **details}
+    except ImportError as error:
+        traceback.print_exc()
+        is_missing = isinstance(error, ModuleNotFoundError)
+        return {"kind": "lacking", "message": str(error)[:2000], "name": error.name, "is_missing": is_missing}
     except Exception as error:  # noqa: BLE001  (the launcher raises it again, in the process that knows what to do)
         traceback.print_exc()
         return {"kind": "broken", "message": f"{type(error).__name__}: {error}"[:2000]}

@@ -156,6 +156,19 @@ def test_what_is_wrong_with_the_data_is_told_as_by_one_process(
 
 
 @pytest.mark.full
+def test_a_package_that_is_missing_is_told_as_by_one_process(
+    class_folders: Callable[..., Path], recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = tmp_path / "lacking"
+    lacking.mkdir()
+    (lacking / "PIL.py").write_text('raise ModuleNotFoundError("No module named \'PIL\'", name="PIL")\n')
+    monkeypatch.setenv("PYTHONPATH", str(lacking))  # of the processes that are started, not of this one
+    with pytest.raises(ModuleNotFoundError, match="PIL") as raised:
+        train(class_folders(4), recorder, **TOGETHER)
+    assert raised.value.name == "PIL"
+
+
+@pytest.mark.full
 def test_gpus_that_are_not_there_are_asked_for_in_vain(
     class_folders: Callable[..., Path],
     recorder: Recorder,
