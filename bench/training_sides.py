@@ -21,7 +21,7 @@ import numpy as np
 
 from trainers import registry
 
-EXAMPLES = {"resnet": 1_200, "gpt": 400_000, "bert": 2_400, "random_forest": 12_000}  # of gpt: characters
+EXAMPLES = {"resnet": 1_200, "gpt": 1_600_000, "bert": 2_400, "random_forest": 40_000}  # of gpt: characters
 QUICK = {"resnet": 16, "gpt": 20_000, "bert": 64, "random_forest": 500}
 HELD_OUT = 0.15
 SETTINGS: dict[str, dict[str, Any]] = {

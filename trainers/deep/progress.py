@@ -41,6 +41,11 @@ class Progress:
         return True
 
     @property
+    def best_metrics(self) -> dict[str, float]:
+        """Those of the best epoch."""
+        return self.history[self.best_epoch - 1]
+
+    @property
     def has_diverged(self) -> bool:
         """Whether there is no epoch whose scores are numbers."""
         return self.best is not None and math.isnan(self.best)

@@ -12,7 +12,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from trainers.configs.huggingface import TransformersConfig
 from trainers.deep import device
-from trainers.deep.loop import fit, stoppable
+from trainers.deep.loop import fit
 from trainers.deep.progress import END
 from trainers.huggingface import networks
 from trainers.huggingface.architectures import SPARE_POSITIONS, Head, language_head, make_config
@@ -92,9 +92,8 @@ def train(config: TransformersConfig, data_path: Path, out: Path, reporter: Repo
     progress = fit(work, config, compute, reporter, seed=seed, fingerprint=mark)
 
     # Artefacts
-    reporter.progress(END, "scoring the held-out text")
-    with stoppable(model, reporter):
-        scored = work.evaluate(model, compute, progress.part)
+    reporter.progress(END, "saving the model")
+    scored = progress.best_metrics  # the model has that epoch's weights
     metrics = {
         "loss": scored["val_loss"],
         "perplexity": scored["val_perplexity"],

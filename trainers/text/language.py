@@ -9,7 +9,7 @@ from torch import nn
 
 from trainers.configs.text import GPTConfig, LanguageConfig, TransformerConfig
 from trainers.deep import device, store
-from trainers.deep.loop import fit, stoppable
+from trainers.deep.loop import fit
 from trainers.deep.memory import check_room
 from trainers.deep.progress import END
 from trainers.deep.seed import seed_of
@@ -56,9 +56,8 @@ def train(config: LanguageConfig, data_path: Path, out: Path, reporter: Reporter
     progress = fit(work, config, compute, reporter, seed=seed, fingerprint=texts.fingerprint(config, seed))
 
     # Artefacts
-    reporter.progress(END, "scoring the held-out text")
-    with stoppable(model, reporter):
-        scored = work.evaluate(model, compute, progress.part)
+    reporter.progress(END, "saving the model")
+    scored = progress.best_metrics  # the model has that epoch's weights
     metrics = {
         "loss": scored["val_loss"],
         "perplexity": scored["val_perplexity"],

@@ -217,6 +217,7 @@ def test_the_best_epoch_is_kept(recorder: Recorder) -> None:
     work = Worsening()
     progress, _ = trained(recorder, work)
     assert (progress.best, progress.best_epoch, len(progress.history)) == (0.9, 2, 4)
+    assert progress.best_metrics == {"val_accuracy": 0.9}
     assert torch.equal(weights(work), work.best)
 
 

@@ -11,11 +11,12 @@ from sklearn import datasets
 
 from tests.trainers.conftest import Recorder
 from trainers import registry
+from trainers.deep import device
 from trainers.protocol import ConfigProblem, DataProblem, ModelProblem, Stopped, TrainResult
 from trainers.text import tokens
 from trainers.text.predictor import TextGenerator
 from trainers.text.prepare import prepare
-from trainers.text.windows import Windows
+from trainers.text.windows import LanguageWork, Windows
 
 TINY: dict[str, Any] = {
     "epochs": 5,
@@ -71,6 +72,9 @@ def test_it_predicts_held_out_text_better_than_frequencies_do(
     counts = np.bincount(texts.train.tokens, minlength=texts.tokenizer.get_vocab_size()) + 1  # none is impossible
     unigram = -np.log(counts / counts.sum())[texts.held_out.tokens[1:]].mean()
     assert result.metrics["n_test"] == len(texts.held_out.tokens)
+    # What it is said to score is what the saved model scores.
+    saved = LanguageWork(generator(result).model, texts.train, texts.held_out)
+    assert saved.evaluate(saved.model, device.choose("cpu"), 16)["val_loss"] == pytest.approx(result.metrics["loss"])
     assert result.metrics["perplexity"] < 0.85 * math.exp(unigram)
     assert result.metrics["perplexity"] == pytest.approx(math.exp(result.metrics["loss"]))
     assert {"train_loss", "val_perplexity", "sequences_per_second"} <= {
