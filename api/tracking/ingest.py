@@ -40,7 +40,9 @@ logger = logging.getLogger(__name__)
 
 MAX_GROUP = 256  # requests in one transaction
 MAX_WAITING = 2_000  # requests; more are told to come again
-REST = 0.002  # seconds between two commits while requests wait: SQLite's other writers get a turn
+# Seconds between two commits while requests wait: SQLite's other writers get a turn, and on PostgreSQL what comes
+# meanwhile shares the next statement (with 16 clients a tenth more requests).
+REST = {"sqlite": 0.002, "postgresql": 0.0005}
 HEARTBEAT_EVERY = 10.0  # seconds
 MAX_HEARD = 50_000  # runs
 _PATH = re.compile(r"/metrics/([0-9]{1,18})(/batch)?/?")
@@ -146,8 +148,8 @@ class Committer:
                     waiting.answer = None
                 connection.close()  # kept otherwise: to open one costs more than to write
             _deliver(group)
-            if not self._waiting.empty() and connection.vendor == "sqlite":
-                time.sleep(REST)
+            if not self._waiting.empty():
+                time.sleep(REST[connection.vendor])
 
     def _write(self, group: Sequence[_Waiting]) -> None:
         for waiting in group:
