@@ -21,10 +21,10 @@ class _Window:
     ends: float  # of the first that ends, by time.monotonic()
     owed: int = 0  # calls counted since then, of which Redis has not been told
 
-    def holds(self, owed: int) -> bool:
+    def holds(self, owed: int, share: float) -> bool:
         """Whether so many calls may go untold."""
         return all(
-            owed <= limit.count * SHARE and usage.used + owed <= limit.count
+            owed <= limit.count * share and usage.used + owed <= limit.count
             for limit, usage in zip(self.limits, self.usages, strict=True)
         )
 
@@ -32,11 +32,11 @@ class _Window:
 class Tally:
     """What `api.base.throttling.count` does for the limits of these names, where many calls are counted.
 
-    A small limit (under 1 / SHARE) is counted in Redis call by call.
+    A small limit (under 1 / `share`) is counted in Redis call by call.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = names
+    def __init__(self, names: Sequence[str], share: float = SHARE) -> None:
+        self._names, self._share = names, share
         self._windows: dict[int, _Window] = {}
         self._lock = threading.Lock()
 
@@ -57,7 +57,7 @@ class Tally:
         if window is not None and (window.limits != limits or now >= window.ends):
             window = None
         owed = calls if window is None else window.owed + calls
-        if window is not None and window.holds(owed):
+        if window is not None and window.holds(owed, self._share):
             window.owed = owed
             return [
                 rates.Usage(usage.limit, usage.used + owed, usage.reset_at, usage.reset_at - time.time())

@@ -59,9 +59,9 @@ COMPARED = {
 }
 
 
-def compared(headers: Mapping[str, str]) -> dict[str, str]:
-    """Those headers that both ways give alike."""
-    return {name.lower(): value for name, value in headers.items() if name.lower() in COMPARED}
+def compared(headers: Mapping[str, str], *more: str) -> dict[str, str]:
+    """Those headers that both ways give alike, and more of them."""
+    return {name.lower(): value for name, value in headers.items() if name.lower() in {*COMPARED, *more}}
 
 
 class ShortWay:

@@ -190,6 +190,17 @@ def test_the_limit_counts_the_short_way_and_the_view_together(
     assert int(answers[-1].headers["retry-after"]) > 0
 
 
+def test_what_is_left_of_the_contracts_limits_is_the_same_by_both_ways(
+    api: Api, short: ShortWay, filled: tuple[int, int], settings: Any
+) -> None:
+    settings.RATE_LIMITS = {**settings.RATE_LIMITS, "tracking_minute": "100/m", "tracking_hour": "1000/h"}
+    path = f"/runs/?project_id={filled[0]}"
+    answers = [short.get(path) if turn % 3 else api.call("GET", path) for turn in range(30)]
+    left = [int(compared(answer.headers, "x-ratelimit-remaining")["x-ratelimit-remaining"]) for answer in answers]
+    assert left == list(range(99, 69, -1))
+    assert short.passed_on == 0
+
+
 def test_where_the_database_fails_the_view_answers(
     short: ShortWay, filled: tuple[int, int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
