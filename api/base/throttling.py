@@ -58,10 +58,10 @@ def count_call(request: HttpRequest, user: User | AnonymousUser) -> rates.Usage 
     return usage
 
 
-def count(names: Sequence[str], *, subject: str, user_id: int | None, calls: int = 1) -> rates.Usage | None:
-    """Count `calls` against the limits of these names, a user's own where it has any; the tightest usage."""
+def count(names: Sequence[str], *, subject: str, user_id: int | None) -> rates.Usage | None:
+    """Count a call against the limits of these names, a user's own where it has any; the tightest usage."""
     own = own_rates(user_id)
-    return tightest(rates.hit(*(rates.limit_for(name, subject, rate=own.get(name)) for name in names), calls=calls))
+    return tightest(rates.hit(*(rates.limit_for(name, subject, rate=own.get(name)) for name in names)))
 
 
 def tightest(usages: Sequence[rates.Usage]) -> rates.Usage | None:

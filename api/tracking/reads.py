@@ -75,13 +75,16 @@ class Reads:
 
     def _answer(self, order: Order) -> tuple[bytes, list[short_way.Header]] | None:
         try:
-            answer = order.read(order.head.token)
+            return self._counted(order)
         except DomainError:
             return None
         except Exception as error:  # noqa: BLE001  (the view answers instead, and says what is wrong)
             logger.warning("a read was not answered the short way: %s", error)
             connection.close()  # kept otherwise: to open one costs more than to read
             return None
+
+    def _counted(self, order: Order) -> tuple[bytes, list[short_way.Header]] | None:
+        answer = order.read(order.head.token)
         if answer is None:
             return None
         usage = self._tally.count(answer.user_id)
