@@ -29,12 +29,12 @@ class NavigationItem:
     path: str
     icon: str
     staff_only: bool = False
+    also: tuple[str, ...] = ()  # prefixes of other pages that belong to it
 
 
 NAVIGATION = (
     NavigationItem("Dashboard", "/ui/", "dashboard"),
-    NavigationItem("Projects", "/ui/projects/", "projects"),
-    NavigationItem("Runs", "/ui/runs/", "runs"),
+    NavigationItem("Projects", "/ui/projects/", "projects", also=("/ui/runs/", "/ui/compare/")),
     NavigationItem("Jobs", "/ui/jobs/", "jobs"),
     NavigationItem("New job", "/ui/jobs/new/", "plus"),
     NavigationItem("Data sets", "/ui/datasets/", "datasets"),
@@ -66,13 +66,14 @@ def navigation(context: Mapping[str, Any]) -> list[dict[str, Any]]:
         for item in NAVIGATION
         if _has_page(item.path, get_urlconf()) and (not item.staff_only or getattr(user, "is_staff", False))
     ]
-    prefixes = [
-        item.path for item in shown if here == item.path or (item.path != "/ui/" and here.startswith(item.path))
+    found = [
+        (len(prefix), item)
+        for item in shown
+        for prefix in (item.path, *item.also)
+        if here == prefix or (prefix != "/ui/" and here.startswith(prefix))
     ]
-    current = max(prefixes, key=len, default=None)
-    return [
-        {"label": item.label, "path": item.path, "icon": item.icon, "current": item.path == current} for item in shown
-    ]
+    current = max(found, key=lambda each: each[0])[1] if found else None
+    return [{"label": item.label, "path": item.path, "icon": item.icon, "current": item is current} for item in shown]
 
 
 @register.simple_tag(takes_context=True)

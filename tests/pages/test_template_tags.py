@@ -166,6 +166,22 @@ def test_the_navigation_marks_the_longest_match_and_hides_the_admin() -> None:
     assert current == ["/admin/"]
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/ui/", ["/ui/"]),
+        ("/ui/runs/7/", ["/ui/projects/"]),
+        ("/ui/compare/", ["/ui/projects/"]),
+        ("/ui/jobs/x/", ["/ui/jobs/"]),
+        ("/ui/jobs/new/", ["/ui/jobs/new/"]),
+        ("/ui/account/", []),
+    ],
+)
+def test_the_navigation_marks_where_a_page_belongs(path: str, expected: list[str]) -> None:
+    context = {"request": SimpleNamespace(path=path), "user": SimpleNamespace(is_staff=False)}
+    assert [item["path"] for item in ui.navigation(context) if item["current"]] == expected
+
+
 def test_templates_carry_no_inline_script_style_or_handler() -> None:
     request = RequestFactory().get("/ui/")
     html = Template('{% extends "base.html" %}').render(Context({"request": request, "messages": []}))
