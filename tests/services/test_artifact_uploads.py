@@ -224,7 +224,8 @@ def test_a_large_file_is_put_together_while_nobody_waits(begin, send_all, comple
     with get_storage().open(file.blob.key) as stored:
         assert stored.read() == CONTENT
     assert not ArtifactUpload.objects.exists()
-    assert not any(get_storage().exists(key) for key in pieces)
+    # By the thread that put it together, once that is committed.
+    wait_until(lambda: not any(get_storage().exists(key) for key in pieces), what="the end of the pieces")
 
 
 @pytest.mark.django_db(transaction=True)
