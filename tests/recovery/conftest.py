@@ -150,11 +150,11 @@ class Platform:
         return [line.message for line in log_lines(job)]
 
     def horse(self, worker: subprocess.Popen[bytes]) -> psutil.Process:
-        """The worker's forked child."""
+        """The worker's forked child: it has the worker's own command line, which an ended one has no more."""
+        parent = psutil.Process(worker.pid)
 
         def found() -> psutil.Process | None:
-            children = psutil.Process(worker.pid).children()
-            return next((child for child in children if "jobs.processes" not in " ".join(child.cmdline())), None)
+            return next((child for child in parent.children() if _command(child) == parent.cmdline()), None)
 
         return wait_until(found, what="the work-horse")
 
@@ -263,3 +263,10 @@ def tree(pid: int) -> list[int]:
     """The pids of a process and of everything below it."""
     process = psutil.Process(pid)
     return [pid, *(child.pid for child in process.children(recursive=True))]
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:  # it has ended in this moment
+        return []
